@@ -1,0 +1,77 @@
+//! One open conversation with a backend, whatever its wire and era.
+//!
+//! Four kinds exist: stateful and stateless, each over a duplex pipe (stdio, HTTP+SSE) and over Streamable HTTP.
+//! A conversation mints its own ids and progress tokens, speaks its own revision, and turns what comes back into the
+//! shape of the core. It knows nothing of clients: who may share it is the pool's business.
+
+use std::fmt;
+use std::sync::Arc;
+
+use isthmus_exchange::{BoxFuture, Error, ItemKind, LogRecord, PeerFacts, Reply, TraceContext, Wants};
+use isthmus_protocol::{Method, RawJson};
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// One open conversation with a backend in its era.
+pub(crate) trait Conversation: Send + Sync + fmt::Debug {
+    /// What the backend said of itself when the conversation opened.
+    fn facts(&self) -> &PeerFacts;
+
+    /// Sends one request. The future resolves once the backend has begun to answer (or has answered).
+    ///
+    /// Dropping the future or the reply cancels the request at the backend in the era's way: a stateful or piped
+    /// stateless one is sent `notifications/cancelled` with its own id, a stateless HTTP stream is closed.
+    fn request(self: Arc<Self>, outgoing: Outgoing) -> BoxFuture<'static, Result<Reply, Error>>;
+
+    /// Sends one notification.
+    fn notify(self: Arc<Self>, method: Method, params: RawJson) -> BoxFuture<'static, Result<(), Error>>;
+
+    /// Follows traffic that belongs to no request. A receiver that lags loses the oldest and is told so.
+    fn notices(&self) -> broadcast::Receiver<PeerNotice>;
+
+    /// Whether list changes and resource updates reach us through [`Conversation::notices`]: a GET stream is open, or
+    /// the pipe carries them. `false` for a server that answered 405 to GET.
+    fn hears(&self) -> bool;
+
+    /// Fires when the conversation can no longer be used: the child died, the session ended, the stream broke.
+    fn closed(&self) -> CancellationToken;
+
+    /// Ends the conversation in an orderly way: DELETE, or the shutdown sequence of a pipe.
+    fn close(&self) -> BoxFuture<'static, ()>;
+}
+
+/// One request on its way to a backend: native names, no hop members.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing {
+    /// What is asked.
+    pub(crate) method: Method,
+    /// The parameters, always an object.
+    pub(crate) params: RawJson,
+    /// What the caller wants to hear.
+    pub(crate) wants: Wants,
+    /// The caller's trace context.
+    pub(crate) trace: TraceContext,
+    /// The capabilities that may be declared for this request (stateless eras); an object.
+    pub(crate) capabilities: RawJson,
+    /// The native definition of the tool that is called: `Mcp-Param` headers come from its schema (MC-2).
+    pub(crate) tool: Option<RawJson>,
+    /// When to give up.
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// Something a backend said that belongs to no request. URIs are native ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PeerNotice {
+    /// The list of items of a kind changed.
+    ListChanged(ItemKind),
+    /// A resource changed.
+    ResourceUpdated {
+        /// Its URI.
+        uri: String,
+        /// The whole `params` object.
+        params: RawJson,
+    },
+    /// A log message outside any request.
+    Log(LogRecord),
+}

@@ -1,0 +1,45 @@
+//! What a backend asks while a request runs.
+
+use isthmus_protocol::{JsonRpcError, Method, RawJson};
+use tokio::sync::oneshot;
+
+use crate::BackendName;
+
+/// What a client answers: a result, or the JSON-RPC error with which it refused.
+pub type Answer = Result<RawJson, JsonRpcError>;
+
+/// A backend's request to the client: `elicitation/create`, `sampling/createMessage` or `roots/list`.
+///
+/// Dropping it unanswered tells the backend rim that the caller could not be asked.
+#[derive(Debug)]
+pub struct Question {
+    /// Which backend asks; relayed questions say so (S13).
+    pub backend: BackendName,
+    /// What is asked.
+    pub method: Method,
+    /// Its parameters.
+    pub params: RawJson,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Question {
+    /// A question and the place where its answer arrives.
+    ///
+    /// The receiver fails if the question is dropped unanswered. Dropping the receiver withdraws the question.
+    #[must_use]
+    pub fn new(backend: BackendName, method: Method, params: RawJson) -> (Self, oneshot::Receiver<Answer>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { backend, method, params, answer }, answered)
+    }
+
+    /// Answers. Does nothing if the question was withdrawn meanwhile.
+    pub fn answer(self, answer: Answer) {
+        // A withdrawn question has nobody left who could use the answer.
+        let _ = self.answer.send(answer);
+    }
+
+    /// Completes when the backend no longer wants an answer.
+    pub async fn withdrawn(&mut self) {
+        self.answer.closed().await;
+    }
+}

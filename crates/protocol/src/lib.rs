@@ -1,0 +1,20 @@
+//! The Model Context Protocol as types, for a program that stands between two peers.
+//!
+//! Parses what a hop must read (the envelope, the few members that route) and leaves everything else as the raw JSON
+//! text it arrived as. Knows every published revision. Does no I/O, keeps no state, knows no settings.
+//!
+//! Invariant: a byte that this crate was not asked to change leaves as it came.
+
+mod era;
+mod error;
+mod id;
+mod log_level;
+mod method;
+mod raw_json;
+
+pub use era::{Era, Revision, UnknownRevision};
+pub use error::{JsonRpcError, code};
+pub use id::Id;
+pub use log_level::{LogLevel, UnknownLogLevel};
+pub use method::Method;
+pub use raw_json::{InvalidJson, RawJson};
