@@ -32,7 +32,10 @@ pub trait Authenticator: Send + Sync + std::fmt::Debug {
     /// # Errors
     ///
     /// The challenge to answer with.
-    fn authenticate<'a>(&'a self, credentials: Credentials<'a>) -> BoxFuture<'a, Result<Principal, Challenge>>;
+    fn authenticate<'a>(
+        &'a self,
+        credentials: Credentials<'a>,
+    ) -> BoxFuture<'a, Result<Principal, Challenge>>;
 }
 
 /// An authenticator shared by all connections.

@@ -29,7 +29,10 @@ impl ClientCapabilities {
     /// A client that declared nothing.
     #[must_use]
     pub fn none() -> Self {
-        Self { declared: RawJson::empty_object(), facts: Facts::default() }
+        Self {
+            declared: RawJson::empty_object(),
+            facts: Facts::default(),
+        }
     }
 
     /// Reads a `capabilities` object.
@@ -57,9 +60,14 @@ impl ClientCapabilities {
         let facts = Facts {
             roots: wire.roots.is_some(),
             sampling: wire.sampling.is_some(),
-            sampling_tools: wire.sampling.is_some_and(|sampling| sampling.tools.is_some()),
+            sampling_tools: wire
+                .sampling
+                .is_some_and(|sampling| sampling.tools.is_some()),
             // An empty object means form (26:client/elicitation).
-            elicitation_form: wire.elicitation.as_ref().is_some_and(|e| e.form.is_some() || e.url.is_none()),
+            elicitation_form: wire
+                .elicitation
+                .as_ref()
+                .is_some_and(|e| e.form.is_some() || e.url.is_none()),
             elicitation_url: wire.elicitation.as_ref().is_some_and(|e| e.url.is_some()),
         };
         Ok(Self { declared, facts })

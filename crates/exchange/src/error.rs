@@ -107,7 +107,12 @@ impl Error {
             ErrorKind::Internal | ErrorKind::Overloaded { .. } => Fault::Gateway,
             _ => Fault::Client,
         };
-        Self { kind, fault, message: message.into(), cause: None }
+        Self {
+            kind,
+            fault,
+            message: message.into(),
+            cause: None,
+        }
     }
 
     /// A defect of the gateway: the peer learns nothing but that.
@@ -176,6 +181,8 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static))
+        self.cause
+            .as_deref()
+            .map(|cause| cause as &(dyn StdError + 'static))
     }
 }

@@ -22,7 +22,12 @@ pub enum ItemKind {
 
 impl ItemKind {
     /// All kinds, in the order in which pages of documentation and output show them.
-    pub const ALL: [Self; 4] = [Self::Tool, Self::Prompt, Self::Resource, Self::ResourceTemplate];
+    pub const ALL: [Self; 4] = [
+        Self::Tool,
+        Self::Prompt,
+        Self::Resource,
+        Self::ResourceTemplate,
+    ];
 
     /// The method that lists the kind.
     #[must_use]

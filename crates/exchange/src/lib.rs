@@ -32,7 +32,9 @@ pub use listing::{Freshness, ListedItem, Listing, PeerFacts};
 pub use name::{BackendName, ExposedName, InvalidBackendName, RouteName};
 pub use principal::{Principal, PrincipalId};
 pub use question::{Answer, Question};
-pub use reply::{CacheHint, Complete, Event, InputRequired, LogRecord, Outcome, Progress, Reply, Step};
+pub use reply::{
+    CacheHint, Complete, Event, InputRequired, LogRecord, Outcome, Progress, Reply, Step,
+};
 pub use request::{Request, Retry, Subject, TraceContext, Wants};
 pub use scope::{Scope, ScopeId};
 pub use stage::{BoxFuture, BoxStage, Stage};

@@ -21,7 +21,8 @@ impl BackendName {
     pub fn parse(text: &str) -> Result<Self, InvalidBackendName> {
         let mut characters = text.bytes();
         let starts_well = characters.next().is_some_and(|c| c.is_ascii_lowercase());
-        let goes_on_well = characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');
+        let goes_on_well =
+            characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');
         if starts_well && goes_on_well && text.len() <= 32 {
             Ok(Self(text.into()))
         } else {
@@ -94,7 +95,16 @@ mod tests {
         for good in ["a", "files", "github-2", "a2345678901234567890123456789012"] {
             assert_eq!(BackendName::parse(good).unwrap().as_str(), good);
         }
-        for bad in ["", "A", "2a", "-a", "a_b", "a.b", "ä", "a23456789012345678901234567890123"] {
+        for bad in [
+            "",
+            "A",
+            "2a",
+            "-a",
+            "a_b",
+            "a.b",
+            "ä",
+            "a23456789012345678901234567890123",
+        ] {
             assert!(BackendName::parse(bad).is_err(), "{bad}");
         }
     }

@@ -36,15 +36,25 @@ impl Principal {
     /// Whoever comes through a listener without authentication. All of them are one principal.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { id: PrincipalId("anonymous".into()), claims: None }
+        Self {
+            id: PrincipalId("anonymous".into()),
+            claims: None,
+        }
     }
 
     /// A principal that `method` has authenticated: `subject` as `issuer` and `tenant` know it.
     #[must_use]
     pub fn authenticated(method: &str, issuer: &str, subject: &str, tenant: &str) -> Self {
         // Lengths in front make the joined text unambiguous whatever the parts contain.
-        let id = format!("{method}:{}:{issuer}:{}:{subject}:{tenant}", issuer.len(), subject.len());
-        Self { id: PrincipalId(id.into()), claims: None }
+        let id = format!(
+            "{method}:{}:{issuer}:{}:{subject}:{tenant}",
+            issuer.len(),
+            subject.len()
+        );
+        Self {
+            id: PrincipalId(id.into()),
+            claims: None,
+        }
     }
 
     /// The same principal with the claims that came with the credential. Inputs to decisions, never keys.

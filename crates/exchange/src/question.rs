@@ -27,9 +27,21 @@ impl Question {
     ///
     /// The receiver fails if the question is dropped unanswered. Dropping the receiver withdraws the question.
     #[must_use]
-    pub fn new(backend: BackendName, method: Method, params: RawJson) -> (Self, oneshot::Receiver<Answer>) {
+    pub fn new(
+        backend: BackendName,
+        method: Method,
+        params: RawJson,
+    ) -> (Self, oneshot::Receiver<Answer>) {
         let (answer, answered) = oneshot::channel();
-        (Self { backend, method, params, answer }, answered)
+        (
+            Self {
+                backend,
+                method,
+                params,
+                answer,
+            },
+            answered,
+        )
     }
 
     /// Answers. Does nothing if the question was withdrawn meanwhile.

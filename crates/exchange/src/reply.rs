@@ -109,7 +109,10 @@ impl Reply {
     /// A reply that is already complete with `result`.
     #[must_use]
     pub fn complete(result: RawJson) -> Self {
-        Self::ready(Outcome::Complete(Complete { result, cache: None }))
+        Self::ready(Outcome::Complete(Complete {
+            result,
+            cache: None,
+        }))
     }
 
     /// A reply whose steps come from `steps`, which ends with [`Step::Done`] and yields nothing after it.

@@ -35,13 +35,25 @@ impl Scope {
     /// The scope of one stateful session. End it with [`Scope::end`].
     #[must_use]
     pub fn session(id: ScopeId, principal: PrincipalId) -> Self {
-        Self { id, principal, session: true, ended: CancellationToken::new(), log_level: watch::Sender::new(None) }
+        Self {
+            id,
+            principal,
+            session: true,
+            ended: CancellationToken::new(),
+            log_level: watch::Sender::new(None),
+        }
     }
 
     /// The scope shared by all stateless requests of a principal.
     #[must_use]
     pub fn principal(id: ScopeId, principal: PrincipalId) -> Self {
-        Self { id, principal, session: false, ended: CancellationToken::new(), log_level: watch::Sender::new(None) }
+        Self {
+            id,
+            principal,
+            session: false,
+            ended: CancellationToken::new(),
+            log_level: watch::Sender::new(None),
+        }
     }
 
     /// The key.

@@ -15,12 +15,20 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A tower service of our shape. Implemented by every service that fits.
 pub trait Stage:
-    Service<Request, Response = Reply, Error = Error, Future: Send + 'static> + Clone + Send + Sync + 'static
+    Service<Request, Response = Reply, Error = Error, Future: Send + 'static>
+    + Clone
+    + Send
+    + Sync
+    + 'static
 {
 }
 
 impl<S> Stage for S where
-    S: Service<Request, Response = Reply, Error = Error, Future: Send + 'static> + Clone + Send + Sync + 'static
+    S: Service<Request, Response = Reply, Error = Error, Future: Send + 'static>
+        + Clone
+        + Send
+        + Sync
+        + 'static
 {
 }
 

@@ -76,7 +76,14 @@ mod tests {
 
     #[test]
     fn an_id_keeps_its_spelling_and_nothing_else_is_an_id() {
-        for text in ["1", "-7", "1.0", "9007199254740993", "\"a\\u0062\"", "1e400"] {
+        for text in [
+            "1",
+            "-7",
+            "1.0",
+            "9007199254740993",
+            "\"a\\u0062\"",
+            "1e400",
+        ] {
             let raw = RawJson::parse(text.to_owned()).unwrap();
             assert_eq!(Id::from_raw(raw).unwrap().to_string(), text);
         }

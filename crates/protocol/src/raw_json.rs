@@ -64,7 +64,11 @@ impl RawJson {
     /// Never for the types of this workspace: only a map with keys that are not strings cannot be written.
     #[must_use]
     pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Self {
-        Self(serde_json::to_vec(value).expect("our own types have string keys only").into())
+        Self(
+            serde_json::to_vec(value)
+                .expect("our own types have string keys only")
+                .into(),
+        )
     }
 
     /// Wraps text that this program has just assembled from well-formed parts.
@@ -170,8 +174,13 @@ mod tests {
 
     #[test]
     fn text_survives_unchanged_apart_from_surrounding_white_space() {
-        let raw = RawJson::parse(&b"  {\"a\" : 1.0e0, \"\\u00e9\":12345678901234567890123 } \n"[..]).unwrap();
-        assert_eq!(raw.as_str(), "{\"a\" : 1.0e0, \"\\u00e9\":12345678901234567890123 }");
+        let raw =
+            RawJson::parse(&b"  {\"a\" : 1.0e0, \"\\u00e9\":12345678901234567890123 } \n"[..])
+                .unwrap();
+        assert_eq!(
+            raw.as_str(),
+            "{\"a\" : 1.0e0, \"\\u00e9\":12345678901234567890123 }"
+        );
     }
 
     #[test]
