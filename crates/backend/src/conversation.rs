@@ -4,6 +4,7 @@
 //! A conversation mints its own ids and progress tokens, speaks its own revision, and turns what comes back into the
 //! shape of the core. It knows nothing of clients: who may share it is the pool's business.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,6 +30,15 @@ pub(crate) trait Conversation: Send + Sync + fmt::Debug {
 
     /// Follows traffic that belongs to no request. A receiver that lags loses the oldest and is told so.
     fn notices(&self) -> broadcast::Receiver<PeerNotice>;
+
+    /// Replaces what the conversation is asked to announce through [`Conversation::notices`]; resolves with the honoured
+    /// part.
+    ///
+    /// Stateless: opens a new listen with the whole filter, awaits its acknowledgement, then closes the one before
+    /// (digest §3.2); list kinds that the backend does not declare are left out. Stateful: list changes come by
+    /// themselves; a URI that is new is subscribed, one that is gone is unsubscribed, one that is refused is not in the
+    /// honoured part. Calls are serialised inside the conversation.
+    fn watch(self: Arc<Self>, wanted: Watch) -> BoxFuture<'static, Result<Watch, Error>>;
 
     /// Whether list changes and resource updates reach us through [`Conversation::notices`]: a GET stream is open, or
     /// the pipe carries them. `false` for a server that answered 405 to GET.
@@ -58,6 +68,15 @@ pub(crate) struct Outgoing {
     pub(crate) tool: Option<RawJson>,
     /// When to give up.
     pub(crate) deadline: Option<Instant>,
+}
+
+/// What a conversation is asked to announce. URIs are native ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Watch {
+    /// Changes of the lists of tools, prompts and resources.
+    pub(crate) lists: bool,
+    /// Updates of these resources.
+    pub(crate) uris: BTreeSet<String>,
 }
 
 /// Something a backend said that belongs to no request. URIs are native ones.

@@ -1,1 +1,12 @@
-//! Placeholder until its first code arrives.
+//! One MCP server behind us, whatever its wire and era.
+//!
+//! [`Backend`] is the only thing other crates see. Inside, a pool decides which conversation serves which caller, an
+//! opener finds out the era and opens conversations, and each wire turns the protocol into events and an outcome.
+//! Knows nothing of clients but a caller's scope, and nothing of other backends.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod conversation;
+mod state;
+
+pub use state::{Audience, BackendNotice, BackendState, Verdict};
