@@ -1,1 +1,17 @@
-//! Placeholder until its first code arrives.
+//! From `gateway.yaml` to settings that cannot be wrong.
+//!
+//! A *document* is exactly what may be written; resolving it gives the [`Config`]: durations, names that exist, limits
+//! above zero, secrets fetched. Whoever holds a `Config` checks nothing again. All complaints about a document are
+//! gathered before any is reported, each with file, line and column. This is the only crate that reads the
+//! process's environment. It knows nothing of anything that runs.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod config;
+
+pub use config::{
+    Alphabet, Backend, BackendBounds, Bounds, Config, EraSetting, Glob, HostPattern, HttpWire,
+    Listener, Located, Location, Log, LogFormat, Names, OriginPattern, Override, Process,
+    ProcessLimits, Restart, Route, SealKey, Secret, SessionPolicy, Shaping, SseWire, StdioWire,
+    Timeouts, Wire,
+};
