@@ -5,16 +5,25 @@
 //!
 //! Invariant: a byte that this crate was not asked to change leaves as it came.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod era;
 mod error;
 mod id;
 mod log_level;
+pub mod message;
 mod method;
+pub mod object;
 mod raw_json;
+mod scan;
 
 pub use era::{Era, Revision, UnknownRevision};
 pub use error::{JsonRpcError, code};
 pub use id::Id;
 pub use log_level::{LogLevel, UnknownLogLevel};
+pub use message::{
+    Incoming, Message, MessageError, MessageErrorKind, parse_incoming, parse_message,
+};
 pub use method::Method;
-pub use raw_json::{InvalidJson, RawJson};
+pub use raw_json::RawJson;
+pub use scan::{InvalidJson, MAX_DEPTH};

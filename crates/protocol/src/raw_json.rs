@@ -1,10 +1,14 @@
 //! JSON text that is known to be well-formed and is otherwise left alone.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use crate::InvalidJson;
+use crate::scan;
 
 /// One well-formed JSON value as the text it was written in.
 ///
@@ -12,11 +16,6 @@ use serde_json::value::RawValue;
 /// sender. Equality is equality of text, not of value.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RawJson(Bytes);
-
-/// The text is not one well-formed JSON value.
-#[derive(Debug, thiserror::Error)]
-#[error("not well-formed JSON")]
-pub struct InvalidJson(#[from] serde_json::Error);
 
 impl RawJson {
     /// The empty object `{}`.
@@ -35,11 +34,23 @@ impl RawJson {
     ///
     /// # Errors
     ///
-    /// [`InvalidJson`] if `text` is not exactly one JSON value in UTF-8, or nests deeper than 127 levels.
+    /// [`InvalidJson`] if `text` is not exactly one JSON value in UTF-8, or nests deeper than
+    /// [`MAX_DEPTH`](crate::MAX_DEPTH) levels.
     pub fn parse(text: impl Into<Bytes>) -> Result<Self, InvalidJson> {
         let text = text.into();
-        let value: &RawValue = serde_json::from_slice(&text)?;
-        Ok(Self(text.slice_ref(value.get().as_bytes())))
+        let value = scan::check(&text)?;
+        Ok(Self(text.slice(value)))
+    }
+
+    /// Keeps the value that the scanner found at `range` of `whole`, sharing its memory.
+    pub(crate) fn found(whole: &Bytes, range: Range<usize>) -> Self {
+        Self(whole.slice(range))
+    }
+
+    /// Writes `text` as a JSON string.
+    #[must_use]
+    pub fn string(text: &str) -> Self {
+        Self::from_serialize(text)
     }
 
     /// Keeps a value that serde found inside `whole`, sharing its memory.

@@ -1,0 +1,342 @@
+//! Looks into objects and changes single members of them; every other byte stays as it is.
+//!
+//! Keys are compared with their escapes resolved. Of a key that occurs twice the last occurrence counts, as most
+//! readers have it; setting or removing such a key leaves no second one behind.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::RawJson;
+use crate::scan::{self, Elements, Members};
+
+/// The value is not an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an object")]
+pub struct NotAnObject;
+
+/// The member `key` of `object`, sharing its memory; `None` if there is none, or `object` is no object.
+#[must_use]
+pub fn member(object: &RawJson, key: &str) -> Option<RawJson> {
+    find(object, key).map(|range| RawJson::found(object.bytes(), range))
+}
+
+/// The member `key` of `object` if it is a string.
+#[must_use]
+pub fn string_member(object: &RawJson, key: &str) -> Option<String> {
+    let range = find(object, key)?;
+    scan::string(&object.as_bytes()[range]).map(Cow::into_owned)
+}
+
+/// The member that stands at the end of a path of keys.
+#[must_use]
+pub fn member_at(object: &RawJson, path: &[&str]) -> Option<RawJson> {
+    let mut value = object.clone();
+    for key in path {
+        value = member(&value, key)?;
+    }
+    Some(value)
+}
+
+/// The text of a string value; `None` if `value` is not a string.
+#[must_use]
+pub fn text(value: &RawJson) -> Option<Cow<'_, str>> {
+    scan::string(value.as_bytes())
+}
+
+/// All members in order, keys with their escapes resolved.
+///
+/// # Errors
+///
+/// [`NotAnObject`] if `object` is none.
+pub fn members(object: &RawJson) -> Result<Vec<(String, RawJson)>, NotAnObject> {
+    let mut found = Vec::new();
+    let mut members = Members::of(object.as_bytes()).ok_or(NotAnObject)?;
+    while let Some(member) = members.next().map_err(|_| NotAnObject)? {
+        let value = RawJson::found(object.bytes(), member.value.clone());
+        found.push((member.key().into_owned(), value));
+    }
+    Ok(found)
+}
+
+/// All elements of an array in order; `None` if `array` is no array.
+#[must_use]
+pub fn elements(array: &RawJson) -> Option<Vec<RawJson>> {
+    let mut found = Vec::new();
+    let mut elements = Elements::of(array.as_bytes())?;
+    while let Some(range) = elements.next().ok()? {
+        found.push(RawJson::found(array.bytes(), range));
+    }
+    Some(found)
+}
+
+/// Writes an object from its members.
+#[must_use]
+pub fn assemble<'k>(members: impl IntoIterator<Item = (&'k str, RawJson)>) -> RawJson {
+    let mut text = vec![b'{'];
+    for (key, value) in members {
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        push_member(&mut text, key, &value);
+    }
+    text.push(b'}');
+    RawJson::assembled(text)
+}
+
+/// Writes an array from its elements.
+#[must_use]
+pub fn assemble_array<'v>(elements: impl IntoIterator<Item = &'v RawJson>) -> RawJson {
+    let mut text = vec![b'['];
+    for value in elements {
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        text.extend_from_slice(value.as_bytes());
+    }
+    text.push(b']');
+    RawJson::assembled(text)
+}
+
+/// Changes single members of an object.
+#[derive(Debug)]
+pub struct ObjectEdit<'a> {
+    source: &'a RawJson,
+    edits: Vec<(Cow<'a, str>, Option<RawJson>)>,
+}
+
+impl<'a> ObjectEdit<'a> {
+    /// Nothing changed yet. A source that is no object counts as an empty one.
+    #[must_use]
+    pub const fn new(source: &'a RawJson) -> Self {
+        Self {
+            source,
+            edits: Vec::new(),
+        }
+    }
+
+    /// Gives `key` a value: in the place of the old one, else behind the last member.
+    #[must_use]
+    pub fn set(self, key: impl Into<Cow<'a, str>>, value: RawJson) -> Self {
+        self.edit(key.into(), Some(value))
+    }
+
+    /// Takes `key` away if it is there.
+    #[must_use]
+    pub fn remove(self, key: impl Into<Cow<'a, str>>) -> Self {
+        self.edit(key.into(), None)
+    }
+
+    fn edit(mut self, key: Cow<'a, str>, value: Option<RawJson>) -> Self {
+        match self.edits.iter_mut().find(|(edited, _)| *edited == key) {
+            Some((_, edited)) => *edited = value,
+            None => self.edits.push((key, value)),
+        }
+        self
+    }
+
+    /// The changed object; the very same text if nothing changes.
+    #[must_use]
+    pub fn finish(self) -> RawJson {
+        let text = self.source.as_bytes();
+        let Some(mut members) = Members::of(text) else {
+            let set = self
+                .edits
+                .iter()
+                .filter_map(|(key, value)| Some((&**key, value.clone()?)));
+            return assemble(set);
+        };
+        let mut splice = Splice::new(self.source.bytes());
+        let mut cutter = MemberCutter::default();
+        let mut done = vec![false; self.edits.len()];
+        while let Ok(Some(member)) = members.next() {
+            let range = member.start..member.value.end;
+            let key = member.key();
+            match self.edits.iter().position(|(edited, _)| *edited == key) {
+                Some(index) if done[index] => cutter.drop(range, &mut splice),
+                Some(index) => {
+                    done[index] = true;
+                    match &self.edits[index].1 {
+                        Some(value) => {
+                            cutter.keep(range, &mut splice);
+                            splice.replace(member.value, value.bytes().clone());
+                        }
+                        None => cutter.drop(range, &mut splice),
+                    }
+                }
+                None => cutter.keep(range, &mut splice),
+            }
+        }
+        let new = self.edits.iter().zip(done).filter(|(_, done)| !done);
+        let new = new.filter_map(|((key, value), _)| Some((&**key, value.as_ref()?)));
+        cutter.finish(new, 1, &mut splice);
+        splice.finish()
+    }
+}
+
+/// Changes members of the member `key` of `object`, which is made if it is missing and `change` sets something.
+///
+/// A member that `change` empties is taken away.
+#[must_use]
+pub fn edit_member(
+    object: &RawJson,
+    key: &str,
+    change: impl FnOnce(ObjectEdit<'_>) -> ObjectEdit<'_>,
+) -> RawJson {
+    let old = member(object, key);
+    let empty = RawJson::empty_object();
+    let inner = old.as_ref().unwrap_or(&empty);
+    let new = change(ObjectEdit::new(inner)).finish();
+    if new == *inner {
+        return object.clone();
+    }
+    let edit = ObjectEdit::new(object);
+    if new.as_bytes() == b"{}" {
+        edit.remove(key).finish()
+    } else {
+        edit.set(key, new).finish()
+    }
+}
+
+fn find(object: &RawJson, key: &str) -> Option<Range<usize>> {
+    let mut members = Members::of(object.as_bytes())?;
+    let mut found = None;
+    while let Some(member) = members.next().ok()? {
+        if member.key() == key {
+            found = Some(member.value);
+        }
+    }
+    found
+}
+
+fn push_member(text: &mut Vec<u8>, key: &str, value: &RawJson) {
+    text.extend_from_slice(RawJson::string(key).as_bytes());
+    text.push(b':');
+    text.extend_from_slice(value.as_bytes());
+}
+
+/// Text with pieces of it replaced, in order from front to back.
+#[derive(Debug)]
+pub(crate) struct Splice<'a> {
+    source: &'a Bytes,
+    patches: Vec<(Range<usize>, Bytes)>,
+}
+
+impl<'a> Splice<'a> {
+    /// Nothing replaced yet.
+    pub(crate) const fn new(source: &'a Bytes) -> Self {
+        Self {
+            source,
+            patches: Vec::new(),
+        }
+    }
+
+    /// Replaces `range`, which must not begin before the end of the last one.
+    pub(crate) fn replace(&mut self, range: Range<usize>, with: impl Into<Bytes>) {
+        debug_assert!(
+            self.patches
+                .last()
+                .is_none_or(|(last, _)| last.end <= range.start),
+            "patches go forward"
+        );
+        let with = with.into();
+        if self.source[range.clone()] != with {
+            self.patches.push((range, with));
+        }
+    }
+
+    /// Takes `range` away.
+    pub(crate) fn cut(&mut self, range: Range<usize>) {
+        self.replace(range, Bytes::new());
+    }
+
+    /// How many patches there are: a mark for [`Splice::back_to`].
+    pub(crate) fn mark(&self) -> usize {
+        self.patches.len()
+    }
+
+    /// Forgets the patches made since `mark`.
+    pub(crate) fn back_to(&mut self, mark: usize) {
+        self.patches.truncate(mark);
+    }
+
+    /// The changed text; the very same buffer if nothing changes.
+    pub(crate) fn finish(self) -> RawJson {
+        if self.patches.is_empty() {
+            return RawJson::found(self.source, 0..self.source.len());
+        }
+        let added: usize = self.patches.iter().map(|(_, with)| with.len()).sum();
+        let mut text = Vec::with_capacity(self.source.len() + added);
+        let mut at = 0;
+        for (range, with) in &self.patches {
+            text.extend_from_slice(&self.source[at..range.start]);
+            text.extend_from_slice(with);
+            at = range.end;
+        }
+        text.extend_from_slice(&self.source[at..]);
+        RawJson::assembled(text)
+    }
+}
+
+/// Takes members out of an object together with the comma that goes with them.
+///
+/// Told of each member in order, it cuts a dropped one from the end of its predecessor if one is kept before it, else
+/// up to the start of its successor.
+#[derive(Debug, Default)]
+pub(crate) struct MemberCutter {
+    kept: bool,
+    end: usize,
+    pending: Option<usize>,
+}
+
+impl MemberCutter {
+    /// The member at `range` stays.
+    pub(crate) fn keep(&mut self, range: Range<usize>, splice: &mut Splice<'_>) {
+        if let Some(start) = self.pending.take() {
+            splice.cut(start..range.start);
+        }
+        self.kept = true;
+        self.end = range.end;
+    }
+
+    /// The member at `range` goes.
+    pub(crate) fn drop(&mut self, range: Range<usize>, splice: &mut Splice<'_>) {
+        if self.kept {
+            splice.cut(self.end..range.end);
+        } else if self.pending.is_none() {
+            self.pending = Some(range.start);
+        }
+        self.end = range.end;
+    }
+
+    /// All members are told; `new` ones come behind the last, or at `open`, behind the bracket, if there were none.
+    pub(crate) fn finish<'n>(
+        mut self,
+        new: impl Iterator<Item = (&'n str, &'n RawJson)>,
+        open: usize,
+        splice: &mut Splice<'_>,
+    ) {
+        let mut added = Vec::new();
+        for (key, value) in new {
+            if self.kept || !added.is_empty() {
+                added.push(b',');
+            }
+            push_member(&mut added, key, value);
+        }
+        match self.pending.take() {
+            Some(start) => splice.replace(start..self.end, added),
+            None if added.is_empty() => {}
+            None if self.kept => splice.replace(self.end..self.end, added),
+            None => splice.replace(open..open, added),
+        }
+    }
+
+    /// Whether every member told so far goes, and there was one.
+    pub(crate) const fn dropped_all(&self) -> bool {
+        !self.kept && self.pending.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;
