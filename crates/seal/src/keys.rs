@@ -112,6 +112,18 @@ impl fmt::Debug for KeyMaterial {
     }
 }
 
+/// 128 bits that nobody can guess: for ids that are handed out.
+///
+/// # Panics
+///
+/// As [`KeyMaterial::random`].
+#[must_use]
+pub fn random_id() -> u128 {
+    let mut bytes = [0; 16];
+    rand::fill(&mut bytes).expect("the operating system provides randomness");
+    u128::from_be_bytes(bytes)
+}
+
 impl Key {
     /// Derives one key per purpose, so that no two purposes ever encrypt under the same one (S21).
     fn derive(id: KeyId, material: &KeyMaterial) -> Self {

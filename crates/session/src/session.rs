@@ -1,0 +1,210 @@
+//! One session of a stateful client.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use isthmus_exchange::{
+    Attachment, Caller, ClientCapabilities, Principal, RouteName, Scope, ScopeId,
+};
+use isthmus_protocol::{RawJson, Revision};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::in_flight::InFlight;
+use crate::streams::Streams;
+
+/// What `initialize` settled.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// Who opened the session. Nobody else can use it.
+    pub principal: Principal,
+    /// Where it was opened. It cannot be used elsewhere.
+    pub route: RouteName,
+    /// The negotiated revision.
+    pub revision: Revision,
+    /// What the client declared.
+    pub capabilities: ClientCapabilities,
+    /// The client's `clientInfo`; kept if it is short.
+    pub client_info: Option<RawJson>,
+    /// Where the client connects from.
+    pub address: Option<SocketAddr>,
+}
+
+/// One session of a stateful client.
+#[derive(Debug)]
+pub struct Session {
+    id: Arc<str>,
+    route: RouteName,
+    opened: Instant,
+    caller: Arc<Caller>,
+    lifecycle: Mutex<Lifecycle>,
+    in_flight: InFlight,
+    streams: Streams,
+    /// Milliseconds after `opened`.
+    last_used: AtomicU64,
+}
+
+/// `Handshaking → Ready → Closed`.
+#[derive(Debug)]
+enum Lifecycle {
+    /// `initialize` was answered; nothing unsolicited may be sent yet (LS-3).
+    Handshaking,
+    /// The client has said that it is ready, or behaves as if it were.
+    Ready {
+        /// The task that forwards what the session hears, once it has a stream to send on.
+        listening: Option<AbortHandle>,
+    },
+    /// Ended.
+    Closed,
+}
+
+impl Session {
+    pub(crate) fn new(id: Arc<str>, scope: u128, new: NewSession, streams: Streams) -> Self {
+        // A part of the body that `initialize` came in would keep all of it in memory.
+        let client_info = new
+            .client_info
+            .filter(|info| info.len() <= LONGEST_CLIENT_INFO)
+            .map(|info| RawJson::assembled(info.as_bytes().to_vec()));
+        let scope = Scope::session(ScopeId(scope), new.principal.id().clone());
+        Self {
+            id,
+            route: new.route,
+            opened: Instant::now(),
+            caller: Arc::new(Caller {
+                principal: new.principal,
+                revision: new.revision,
+                capabilities: Arc::new(new.capabilities),
+                client_info,
+                scope: Arc::new(scope),
+                attachment: Attachment::Live,
+                address: new.address,
+            }),
+            lifecycle: Mutex::new(Lifecycle::Handshaking),
+            in_flight: InFlight::new(IN_FLIGHT),
+            streams,
+            last_used: AtomicU64::new(0),
+        }
+    }
+
+    /// What the client sends as `Mcp-Session-Id`.
+    #[must_use]
+    pub const fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// Where the session was opened.
+    #[must_use]
+    pub const fn route(&self) -> &RouteName {
+        &self.route
+    }
+
+    /// Who the session's requests come from.
+    #[must_use]
+    pub const fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    /// The life that things made for the session belong to.
+    #[must_use]
+    pub fn scope(&self) -> &Arc<Scope> {
+        &self.caller.scope
+    }
+
+    /// The negotiated revision.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.caller.revision
+    }
+
+    /// Whether broken streams of this session can be resumed: only clients of 2025-11-25 can read the priming event
+    /// that this begins with (LS-10).
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        self.caller.revision >= Revision::V2025_11_25
+    }
+
+    /// The requests that run.
+    #[must_use]
+    pub const fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
+    /// The streams.
+    #[must_use]
+    pub const fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    /// The client has said that it is ready, or behaves as if it were.
+    pub fn ready(&self) {
+        let mut lifecycle = self.lifecycle();
+        if matches!(*lifecycle, Lifecycle::Handshaking) {
+            *lifecycle = Lifecycle::Ready { listening: None };
+        }
+    }
+
+    /// Starts to forward what the session hears, if the session is ready and does not do so already. `start` spawns the
+    /// task; the session aborts it when it ends.
+    pub fn listen(&self, start: impl FnOnce() -> AbortHandle) {
+        if let Lifecycle::Ready { listening } = &mut *self.lifecycle()
+            && listening.as_ref().is_none_or(AbortHandle::is_finished)
+        {
+            *listening = Some(start());
+        }
+    }
+
+    /// Whether the session has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(*self.lifecycle(), Lifecycle::Closed)
+    }
+
+    /// Notes that the client is there.
+    pub fn touch(&self) {
+        let used = Instant::now().duration_since(self.opened).as_millis();
+        self.last_used
+            .store(u64::try_from(used).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// When the client was last heard of.
+    pub(crate) fn last_used(&self) -> Instant {
+        self.opened + std::time::Duration::from_millis(self.last_used.load(Ordering::Relaxed))
+    }
+
+    /// Whether a request runs or a stream is open.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.in_flight.is_empty() || self.streams.is_attached()
+    }
+
+    /// Ends the session: its requests are cancelled, its streams end, what others keep for it is freed.
+    pub(crate) fn close(&self) {
+        let before = std::mem::replace(&mut *self.lifecycle(), Lifecycle::Closed);
+        if let Lifecycle::Ready {
+            listening: Some(listening),
+        } = before
+        {
+            listening.abort();
+        }
+        // Requests run under children of this token.
+        self.scope().end();
+        self.streams.end();
+    }
+
+    fn lifecycle(&self) -> MutexGuard<'_, Lifecycle> {
+        self.lifecycle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Requests that one session may have running.
+const IN_FLIGHT: usize = 512;
+/// Longest `clientInfo` that is kept, in bytes. Icons can make it long, and nothing depends on it.
+const LONGEST_CLIENT_INFO: usize = 2048;
