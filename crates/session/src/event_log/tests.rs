@@ -92,22 +92,19 @@ async fn a_writer_waits_for_a_reader_that_is_far_behind_and_not_for_one_that_lef
     for _ in 0..BACKLOG {
         log.write(message("x")).await;
     }
-    let writing = tokio::spawn({
+    let write = || {
         let log = Arc::clone(&log);
-        async move { log.write(message("y")).await }
-    });
-    tokio::task::yield_now().await;
-    assert!(!writing.is_finished());
+        Box::pin(async move { log.write(message("y")).await })
+    };
+    let mut waiting = write();
+    assert!(futures_util::poll!(&mut waiting).is_pending());
     assert!(!log.offer(&message("z")));
     reader.next().await.unwrap();
-    writing.await.unwrap();
-    let writing = tokio::spawn({
-        let log = Arc::clone(&log);
-        async move { log.write(message("y")).await }
-    });
-    tokio::task::yield_now().await;
+    waiting.await;
+    let mut waiting = write();
+    assert!(futures_util::poll!(&mut waiting).is_pending());
     drop(reader);
-    writing.await.unwrap();
+    waiting.await;
 }
 
 #[tokio::test]
