@@ -7,6 +7,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod conversation;
+mod duplex;
 mod state;
+mod stdio;
 
 pub use state::{Audience, BackendNotice, BackendState, Verdict};
+pub use stdio::guard_main;

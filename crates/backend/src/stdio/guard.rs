@@ -1,0 +1,414 @@
+//! The process between the gateway and a child, which sees to it that nothing outlives either of them.
+//!
+//! The gateway starts its own binary again as `__guard GATEWAY_PID GRACE_MS LIMITS PROGRAM ARGUMENT…`. The guard becomes a
+//! session leader and a subreaper, starts the program with its own standard streams, and then waits for three things:
+//! the program ends, the gateway asks (SIGTERM), or the gateway is gone. Each time every descendant, also one that
+//! changed its session or was orphaned, gets SIGTERM, some grace, and SIGKILL.
+//!
+//! *How it notices that the gateway is gone, `kill -9` included:* it holds a pidfd of the gateway. A pipe whose write
+//! end only the gateway holds would do as well, but every other child the gateway starts at the same moment could
+//! inherit that end, and handing the read end over without `unsafe` means giving up a standard stream. A pidfd needs
+//! nothing to be passed on, leaves the program's streams untouched, and cannot be fooled by a reused process id: it is
+//! opened first and trusted only if the gateway is then still our parent. `PR_SET_PDEATHSIG` would fire when the
+//! *thread* that spawned us ends.
+//!
+//! The program runs in a process group of its own, so that a `kill 0` inside it does not reach the guard. If it has
+//! resource limits, the guard starts the binary a third time, as `__guard exec LIMITS PROGRAM ARGUMENT…`, which limits
+//! itself and becomes the program: limits set on the guard would bind the guard, and limits set on the running program
+//! would come late. Linux only.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use isthmus_config::ProcessLimits;
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getpid, getppid,
+    pidfd_open, set_child_subreaper, setrlimit, setsid, wait,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{self, SignalKind};
+use tokio::time::Instant;
+
+use super::processes;
+
+/// How often a gateway is looked for on a kernel without pidfds (before 5.3).
+const PARENT_CHECK: Duration = Duration::from_millis(250);
+/// How often the descendants are looked for while they are being ended.
+const SWEEP: Duration = Duration::from_millis(20);
+/// The longest grace for what a program leaves behind when it ends by itself.
+const LEFTOVERS: Duration = Duration::from_secs(2);
+/// How long processes that do not even die by SIGKILL are waited for.
+const GIVE_UP: Duration = Duration::from_secs(5);
+
+/// The exit codes a shell uses, too.
+const CANNOT_START: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+/// Runs the guard with the arguments that follow `__guard`, and returns the program's exit code (128 + n if it died of
+/// signal n). Call it first thing in `main`, before any thread exists.
+pub fn guard_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let outcome = Order::read(arguments).and_then(|order| match order {
+        Order::Guard(plan) => plan.run(),
+        Order::Become(program) => program.replace_this_process(),
+    });
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // The gateway captures this and shows it as the last words of the backend.
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+/// The arguments with which the gateway starts a guard.
+pub(crate) fn guard_arguments(grace: Duration, limits: ProcessLimits) -> [OsString; 4] {
+    [
+        "__guard".into(),
+        std::process::id().to_string().into(),
+        grace.as_millis().to_string().into(),
+        written(limits).into(),
+    ]
+}
+
+/// What this process was started for.
+#[derive(Debug)]
+enum Order {
+    Guard(Plan),
+    Become(Program),
+}
+
+/// What the guard was told.
+#[derive(Debug)]
+struct Plan {
+    gateway: Pid,
+    grace: Duration,
+    program: Program,
+}
+
+/// What is to be run.
+#[derive(Debug)]
+struct Program {
+    limits: ProcessLimits,
+    name: OsString,
+    arguments: Vec<OsString>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum GuardError {
+    #[error("`__guard` is started by the gateway itself")]
+    Usage,
+    #[error("the gateway was gone before its child was started")]
+    Orphaned,
+    #[error("cannot start `{}`: {source}", program.display())]
+    Start {
+        program: OsString,
+        source: io::Error,
+    },
+    #[error("cannot prepare the guard: {0}")]
+    Prepare(#[from] io::Error),
+}
+
+/// Everything the guard waits for, registered before the program starts so that nothing is missed.
+struct Watch {
+    gateway: Pid,
+    gateway_end: Option<AsyncFd<OwnedFd>>,
+    child: unix::Signal,
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+    hang_up: unix::Signal,
+}
+
+impl GuardError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => NOT_FOUND,
+            _ => CANNOT_START,
+        }
+    }
+}
+
+impl Order {
+    fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, GuardError> {
+        let mut arguments = arguments.into_iter();
+        let mut word = || arguments.next().and_then(|word| word.into_string().ok());
+        let first = word().ok_or(GuardError::Usage)?;
+        if first == "exec" {
+            return Program::read(arguments).map(Self::Become);
+        }
+        let gateway = first.parse().ok().and_then(Pid::from_raw);
+        let grace = word().and_then(|word| word.parse().ok());
+        Ok(Self::Guard(Plan {
+            gateway: gateway.ok_or(GuardError::Usage)?,
+            grace: grace.map(Duration::from_millis).ok_or(GuardError::Usage)?,
+            program: Program::read(arguments)?,
+        }))
+    }
+}
+
+impl Plan {
+    fn run(self) -> Result<u8, GuardError> {
+        // Fails only for a group leader, which already is out of the gateway's group.
+        let _ = setsid();
+        set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(self.guard())
+    }
+
+    async fn guard(self) -> Result<u8, GuardError> {
+        let mut watch = Watch::new(self.gateway)?;
+        if getppid() != Some(self.gateway) {
+            return Err(GuardError::Orphaned);
+        }
+        let child = self.program.start()?;
+        release_streams()?;
+        let mut status = None;
+        reap(child, &mut status);
+        while status.is_none() && watch.next().await == Sign::ChildrenChanged {
+            reap(child, &mut status);
+        }
+        // Whoever the program left behind was not asked to finish anything.
+        let grace = if status.is_some() {
+            self.grace.min(LEFTOVERS)
+        } else {
+            self.grace
+        };
+        end_descendants(child, &mut status, grace, &mut watch).await;
+        Ok(status.map_or(CANNOT_START, exit_code))
+    }
+}
+
+impl Program {
+    fn read(mut arguments: impl Iterator<Item = OsString>) -> Result<Self, GuardError> {
+        let limits = arguments
+            .next()
+            .as_deref()
+            .and_then(OsStr::to_str)
+            .and_then(read_limits);
+        Ok(Self {
+            limits: limits.ok_or(GuardError::Usage)?,
+            name: arguments.next().ok_or(GuardError::Usage)?,
+            arguments: arguments.collect(),
+        })
+    }
+
+    fn start(&self) -> Result<Pid, GuardError> {
+        let mut command = if self.limits == ProcessLimits::default() {
+            Command::new(&self.name)
+        } else {
+            let mut command = Command::new("/proc/self/exe");
+            let limits = written(self.limits);
+            command.args(["__guard", "exec", &limits]).arg(&self.name);
+            command
+        };
+        let child = command.args(&self.arguments).process_group(0).spawn();
+        child
+            .map(|child| Pid::from_child(&child))
+            .map_err(|source| self.error(source))
+    }
+
+    /// Sets the limits and becomes the program. Returns only if that fails.
+    fn replace_this_process<T>(self) -> Result<T, GuardError> {
+        let ProcessLimits {
+            memory,
+            open_files,
+            processes,
+        } = self.limits;
+        let wanted = [
+            (Resource::As, memory),
+            (Resource::Nofile, open_files),
+            (Resource::Nproc, processes),
+        ];
+        for (resource, limit) in wanted {
+            if limit.is_some() {
+                let limit = Rlimit {
+                    current: limit,
+                    maximum: limit,
+                };
+                setrlimit(resource, limit).map_err(io::Error::from)?;
+            }
+        }
+        let source = Command::new(&self.name).args(&self.arguments).exec();
+        Err(self.error(source))
+    }
+
+    fn error(&self, source: io::Error) -> GuardError {
+        GuardError::Start {
+            program: self.name.clone(),
+            source,
+        }
+    }
+}
+
+/// Limits as one word: memory, open files and processes, `-` for none.
+fn written(limits: ProcessLimits) -> String {
+    let ProcessLimits {
+        memory,
+        open_files,
+        processes,
+    } = limits;
+    [memory, open_files, processes]
+        .map(|limit| limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string()))
+        .join(",")
+}
+
+fn read_limits(word: &str) -> Option<ProcessLimits> {
+    let mut limits = word.split(',').map(|limit| match limit {
+        "-" => Some(None),
+        number => number.parse().ok().map(Some),
+    });
+    Some(ProcessLimits {
+        memory: limits.next()??,
+        open_files: limits.next()??,
+        processes: limits.next()??,
+    })
+}
+
+/// What the guard noticed.
+#[derive(Debug, PartialEq, Eq)]
+enum Sign {
+    ChildrenChanged,
+    Told,
+    GatewayGone,
+}
+
+impl Watch {
+    fn new(gateway: Pid) -> Result<Self, GuardError> {
+        let gateway_end = match pidfd_open(gateway, PidfdFlags::NONBLOCK) {
+            Ok(descriptor) => Some(AsyncFd::with_interest(descriptor, Interest::READABLE)?),
+            Err(Errno::SRCH) => return Err(GuardError::Orphaned),
+            Err(_) => None,
+        };
+        Ok(Self {
+            gateway,
+            gateway_end,
+            child: unix::signal(SignalKind::child())?,
+            terminate: unix::signal(SignalKind::terminate())?,
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            hang_up: unix::signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Sign {
+        tokio::select! {
+            _ = self.child.recv() => Sign::ChildrenChanged,
+            _ = self.terminate.recv() => Sign::Told,
+            _ = self.interrupt.recv() => Sign::Told,
+            _ = self.hang_up.recv() => Sign::Told,
+            () = gateway_gone(self.gateway_end.as_ref(), self.gateway) => Sign::GatewayGone,
+        }
+    }
+}
+
+async fn gateway_gone(descriptor: Option<&AsyncFd<OwnedFd>>, gateway: Pid) {
+    if let Some(descriptor) = descriptor
+        && descriptor.readable().await.is_ok()
+    {
+        return;
+    }
+    while getppid() == Some(gateway) {
+        tokio::time::sleep(PARENT_CHECK).await;
+    }
+}
+
+/// Lets go of the program's streams: the gateway is to see their end when the program closes them, not when we do.
+fn release_streams() -> Result<(), GuardError> {
+    let nothing = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&nothing).map_err(io::Error::from)?;
+    rustix::stdio::dup2_stdout(&nothing).map_err(io::Error::from)?;
+    Ok(())
+}
+
+/// Takes away every zombie; notes the status of `child`. False when nobody is left, which for a subreaper means: no
+/// descendant at all.
+fn reap(child: Pid, status: &mut Option<WaitStatus>) -> bool {
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((id, ended))) if id == child => *status = Some(ended),
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+async fn end_descendants(
+    child: Pid,
+    status: &mut Option<WaitStatus>,
+    grace: Duration,
+    watch: &mut Watch,
+) {
+    let begun = Instant::now();
+    let mut asked = HashSet::new();
+    while reap(child, status) && begun.elapsed() < grace + GIVE_UP {
+        let force = begun.elapsed() >= grace;
+        for process in processes::descendants(getpid()) {
+            if force {
+                processes::signal(process, Signal::KILL);
+            } else if asked.insert(process) {
+                processes::signal(process, Signal::TERM);
+                // A stopped process would not notice.
+                processes::signal(process, Signal::CONT);
+            }
+        }
+        // An orphan that changes hands raises no signal here, hence the period.
+        let _ = tokio::time::timeout(SWEEP, watch.child.recv()).await;
+    }
+}
+
+fn exit_code(status: WaitStatus) -> u8 {
+    let code = match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => code,
+        (None, Some(signal)) => 128 + signal,
+        (None, None) => 1,
+    };
+    u8::try_from(code).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guard_reads_back_what_the_gateway_writes() {
+        let limits = ProcessLimits {
+            open_files: Some(64),
+            ..ProcessLimits::default()
+        };
+        let words = guard_arguments(Duration::from_millis(1500), limits);
+        let words = words.into_iter().skip(1).chain(["sh".into(), "-c".into()]);
+        let Ok(Order::Guard(plan)) = Order::read(words) else {
+            panic!("not a guard's order");
+        };
+        assert_eq!(plan.gateway, getpid());
+        assert_eq!(plan.grace, Duration::from_millis(1500));
+        assert_eq!(plan.program.limits, limits);
+        assert_eq!(plan.program.name, "sh");
+        assert_eq!(plan.program.arguments, ["-c"]);
+    }
+
+    #[test]
+    fn a_guard_that_was_not_started_by_the_gateway_refuses_to_run() {
+        for words in [
+            &[][..],
+            &["x"],
+            &["0", "1", "-,-,-", "sh"],
+            &["7", "1", "-,-", "sh"],
+            &["7", "1", "-,-,-"],
+            &["exec", "sh"],
+        ] {
+            let words = words.iter().map(OsString::from);
+            assert!(matches!(Order::read(words), Err(GuardError::Usage)));
+        }
+    }
+}

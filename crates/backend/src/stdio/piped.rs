@@ -1,0 +1,210 @@
+//! A child that speaks JSON-RPC over its stdin and stdout, as a pipe (26:basic/transports/stdio).
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use isthmus_exchange::{BackendName, Error, ErrorKind};
+use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
+use tokio::process::ChildStdout;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::child::{ChildSettings, Exit, StdioError};
+use super::lines::{LineError, LineReader};
+use super::stderr::{FreeText, LastWords};
+use crate::duplex::{OutgoingMessage, Pipe, PipeEnd, PipeEvent};
+
+/// Messages that wait for the child to read its stdin.
+const OUTGOING: usize = 64;
+/// How long the end of the process is waited for once its stdout has ended.
+const EXIT_FOLLOWS: Duration = Duration::from_secs(3);
+/// How long stderr is read on after the process has ended.
+const STDERR_FOLLOWS: Duration = Duration::from_millis(500);
+
+/// Starts the child and its task on `background`, which ends by itself after the pipe was dropped or closed.
+pub(crate) fn start_piped(
+    settings: &ChildSettings,
+    background: &Handle,
+) -> Result<Pipe, StdioError> {
+    let _inside = background.enter();
+    let mut running = settings.start(Stdio::piped())?;
+    let streams = (
+        running.child.stdin.take(),
+        running.child.stdout.take(),
+        running.child.stderr.take(),
+    );
+    let (Some(stdin), Some(stdout), Some(stderr)) = streams else {
+        unreachable!("all three streams were asked for as pipes");
+    };
+    let (outgoing, lines) = mpsc::channel(OUTGOING);
+    let (end, maker) = PipeEnd::new();
+    let (exit, exited) = watch::channel(None);
+    let words = LastWords::default();
+    let text = FreeText::new(settings.backend.clone(), "stderr", words.clone());
+    let stop = maker.closing.clone();
+    background.spawn(async move {
+        let gone = CancellationToken::new();
+        let process = async {
+            let how = running.ended(stop.clone()).await;
+            gone.cancel();
+            how
+        };
+        let writing = gone.run_until_cancelled(async {
+            if write_lines(stdin, lines, &stop).await.is_err() {
+                // A child that does not listen any more is of no use.
+                stop.cancel();
+            }
+        });
+        let logging = async {
+            tokio::select! {
+                () = text.listen(stderr) => {}
+                () = async {
+                    gone.cancelled().await;
+                    tokio::time::sleep(STDERR_FOLLOWS).await;
+                } => {}
+            }
+        };
+        let (how, _, ()) = tokio::join!(process, writing, logging);
+        exit.send_replace(Some(how));
+        maker.ended.cancel();
+    });
+    let incoming = Incoming {
+        backend: settings.backend.clone(),
+        lines: LineReader::new(stdout, settings.longest_line),
+        exited,
+        words,
+        closing: end.closing(),
+        over: false,
+    };
+    Ok(Pipe {
+        backend: settings.backend.clone(),
+        outgoing,
+        incoming: Box::pin(incoming.stream()),
+        end,
+    })
+}
+
+/// Writes one message per line until told to stop or there is nobody left who could send; then the stream is closed.
+async fn write_lines(
+    stdin: impl AsyncWrite + Unpin,
+    mut lines: mpsc::Receiver<OutgoingMessage>,
+    stop: &CancellationToken,
+) -> std::io::Result<()> {
+    let mut stdin = BufWriter::with_capacity(16 << 10, stdin);
+    loop {
+        let message = match lines.try_recv() {
+            Ok(message) => Some(message),
+            Err(_) => {
+                stdin.flush().await?;
+                tokio::select! {
+                    biased;
+                    message = lines.recv() => message,
+                    () = stop.cancelled() => None,
+                }
+            }
+        };
+        let Some(message) = message else {
+            return stdin.flush().await;
+        };
+        stdin.write_all(&on_one_line(message.text)).await?;
+        stdin.write_all(b"\n").await?;
+    }
+}
+
+/// A line break inside a JSON text can only be white space between its parts: it becomes a space.
+fn on_one_line(text: Bytes) -> Bytes {
+    if !text.contains(&b'\n') && !text.contains(&b'\r') {
+        return text;
+    }
+    text.iter()
+        .map(|byte| match byte {
+            b'\n' | b'\r' => b' ',
+            other => *other,
+        })
+        .collect()
+}
+
+struct Incoming {
+    backend: BackendName,
+    lines: LineReader<ChildStdout>,
+    exited: watch::Receiver<Option<Exit>>,
+    words: LastWords,
+    closing: CancellationToken,
+    over: bool,
+}
+
+impl Incoming {
+    fn stream(self) -> impl Stream<Item = Result<PipeEvent, Error>> + Send {
+        futures_util::stream::unfold(self, |mut incoming| async move {
+            let item = incoming.next().await?;
+            incoming.over = item.is_err();
+            Some((item, incoming))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Result<PipeEvent, Error>> {
+        if self.over {
+            return None;
+        }
+        loop {
+            match self.lines.next().await {
+                Ok(Some(line)) if line.iter().all(u8::is_ascii_whitespace) => {}
+                Ok(Some(line)) => return Some(Ok(PipeEvent::Message(line))),
+                Err(error @ LineError::TooLong(_)) => {
+                    self.closing.cancel();
+                    let kind = ErrorKind::BackendMisbehaved(self.backend.clone());
+                    let message = format!("backend `{}`: {error}", self.backend);
+                    return Some(Err(Error::new(kind, message)));
+                }
+                Ok(None) | Err(LineError::Io(_)) => return self.end().await.map(Err),
+            }
+        }
+    }
+
+    /// Why there is no more to read; `None` if we wanted it so.
+    async fn end(&mut self) -> Option<Error> {
+        let exit = self.exited.wait_for(Option::is_some);
+        let exit = tokio::time::timeout(EXIT_FOLLOWS, exit).await;
+        match exit {
+            Ok(Ok(exit)) => {
+                let exit = exit.as_ref().copied()?;
+                (!exit.asked).then(|| StdioError::ended(exit, &self.words).at(&self.backend))
+            }
+            _ if self.closing.is_cancelled() => None,
+            _ => {
+                self.closing.cancel();
+                let kind = ErrorKind::BackendUnavailable(self.backend.clone());
+                let message = format!("backend `{}`: it closed its stdout", self.backend);
+                Some(Error::new(kind, message))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_message_with_line_breaks_between_its_parts_is_written_on_one_line() {
+        let (sender, lines) = mpsc::channel(2);
+        for text in ["{\"a\":\r\n1}", "{}"] {
+            let text = Bytes::from_static(text.as_bytes());
+            sender
+                .try_send(OutgoingMessage {
+                    text,
+                    request: None,
+                })
+                .unwrap();
+        }
+        drop(sender);
+        let mut written = Vec::new();
+        write_lines(&mut written, lines, &CancellationToken::new())
+            .await
+            .unwrap();
+        assert_eq!(written, b"{\"a\":  1}\n{}\n");
+    }
+}
