@@ -96,6 +96,7 @@ async fn one_too_many_pushes_out_the_one_that_was_idle_for_longest_and_it_can_co
     let first = table.open(new("alice")).unwrap();
     tokio::time::advance(Duration::from_secs(1)).await;
     let second = table.open(new("alice")).unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
     first.touch();
     tokio::time::advance(Duration::from_secs(1)).await;
     let _third = table.open(new("alice")).unwrap();
