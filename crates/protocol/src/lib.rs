@@ -14,7 +14,9 @@ mod log_level;
 pub mod message;
 mod method;
 pub mod object;
+pub mod params;
 mod raw_json;
+pub mod result;
 mod scan;
 
 pub use era::{Era, Revision, UnknownRevision};

@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::RawJson;
-use crate::scan::{self, Elements, Members};
+use crate::scan::{self, Cursor, Elements, Members};
 
 /// The value is not an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -216,6 +216,53 @@ fn push_member(text: &mut Vec<u8>, key: &str, value: &RawJson) {
     text.extend_from_slice(value.as_bytes());
 }
 
+/// Puts members that are already written (without outer commas) in front of those of `object`, and others in front of
+/// those of its `_meta`, which is made if it is missing. Neither may be there yet.
+///
+/// An `object` or `_meta` that is no object is replaced.
+pub(crate) fn prepend(object: &RawJson, mut front: Vec<u8>, mut meta: Vec<u8>) -> RawJson {
+    if front.is_empty() && meta.is_empty() {
+        return object.clone();
+    }
+    let text = object.as_bytes();
+    // Large texts without the word need no walk; an escape could spell it otherwise.
+    let maybe = memchr::memmem::find(text, b"_meta").is_some()
+        || memchr::memmem::find(text, b"\\u").is_some();
+    let old = if maybe { find(object, "_meta") } else { None };
+    if old.is_none() && !meta.is_empty() {
+        if !front.is_empty() {
+            front.push(b',');
+        }
+        front.extend_from_slice(b"\"_meta\":{");
+        front.append(&mut meta);
+        front.push(b'}');
+    }
+    if !object.is_object() {
+        return RawJson::assembled([b"{".as_slice(), &front, b"}"].concat());
+    }
+    let mut splice = Splice::new(object.bytes());
+    if !front.is_empty() {
+        if Cursor::new(text, 1).peek() != Some(b'}') {
+            front.push(b',');
+        }
+        splice.replace(1..1, front);
+    }
+    match old {
+        Some(old) if !meta.is_empty() && text[old.start] == b'{' => {
+            let open = old.start + 1;
+            if Cursor::new(text, open).peek() != Some(b'}') {
+                meta.push(b',');
+            }
+            splice.replace(open..open, meta);
+        }
+        Some(old) if !meta.is_empty() => {
+            splice.replace(old, [b"{".as_slice(), &meta, b"}"].concat())
+        }
+        _ => {}
+    }
+    splice.finish()
+}
+
 /// Text with pieces of it replaced, in order from front to back.
 #[derive(Debug)]
 pub(crate) struct Splice<'a> {
@@ -251,14 +298,9 @@ impl<'a> Splice<'a> {
         self.replace(range, Bytes::new());
     }
 
-    /// How many patches there are: a mark for [`Splice::back_to`].
-    pub(crate) fn mark(&self) -> usize {
-        self.patches.len()
-    }
-
-    /// Forgets the patches made since `mark`.
-    pub(crate) fn back_to(&mut self, mark: usize) {
-        self.patches.truncate(mark);
+    /// Adds the patches of `later`, a splice of the same source that begins behind the last patch of this one.
+    pub(crate) fn append(&mut self, later: Self) {
+        self.patches.extend(later.patches);
     }
 
     /// The changed text; the very same buffer if nothing changes.
