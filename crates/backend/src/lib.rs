@@ -6,10 +6,19 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod backend;
 mod conversation;
 mod duplex;
+mod greeting;
+mod outcome;
+mod held;
+mod listing;
+mod opening;
+mod pool;
 mod state;
 mod stdio;
+mod traffic;
 
+pub use backend::{Backend, Shared};
 pub use state::{Audience, BackendNotice, BackendState, Verdict};
 pub use stdio::guard_main;
