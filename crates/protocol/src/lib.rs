@@ -10,6 +10,7 @@
 mod era;
 mod error;
 mod id;
+pub mod listing;
 mod log_level;
 pub mod message;
 mod method;
@@ -18,6 +19,8 @@ pub mod params;
 mod raw_json;
 pub mod result;
 mod scan;
+mod server_capabilities;
+pub mod sse;
 
 pub use era::{Era, Revision, UnknownRevision};
 pub use error::{JsonRpcError, code};
@@ -29,3 +32,4 @@ pub use message::{
 pub use method::Method;
 pub use raw_json::RawJson;
 pub use scan::{InvalidJson, MAX_DEPTH};
+pub use server_capabilities::{ListCapability, ServerCapabilities};
