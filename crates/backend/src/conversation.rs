@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use isthmus_exchange::{BoxFuture, Error, ItemKind, LogRecord, PeerFacts, Reply, TraceContext, Wants};
+use isthmus_exchange::{
+    BoxFuture, Error, ItemKind, LogRecord, PeerFacts, Reply, TraceContext, Wants,
+};
 use isthmus_protocol::{Method, RawJson};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -26,7 +28,11 @@ pub(crate) trait Conversation: Send + Sync + fmt::Debug {
     fn request(self: Arc<Self>, outgoing: Outgoing) -> BoxFuture<'static, Result<Reply, Error>>;
 
     /// Sends one notification.
-    fn notify(self: Arc<Self>, method: Method, params: RawJson) -> BoxFuture<'static, Result<(), Error>>;
+    fn notify(
+        self: Arc<Self>,
+        method: Method,
+        params: RawJson,
+    ) -> BoxFuture<'static, Result<(), Error>>;
 
     /// Follows traffic that belongs to no request. A receiver that lags loses the oldest and is told so.
     fn notices(&self) -> broadcast::Receiver<PeerNotice>;
@@ -68,6 +74,21 @@ pub(crate) struct Outgoing {
     pub(crate) tool: Option<RawJson>,
     /// When to give up.
     pub(crate) deadline: Option<Instant>,
+}
+
+impl Outgoing {
+    /// A request of the gateway's own: nobody waits for its events.
+    pub(crate) fn plain(method: Method, params: RawJson) -> Self {
+        Self {
+            method,
+            params,
+            wants: Wants::default(),
+            trace: TraceContext::default(),
+            capabilities: RawJson::empty_object(),
+            tool: None,
+            deadline: None,
+        }
+    }
 }
 
 /// What a conversation is asked to announce. URIs are native ones.

@@ -1,0 +1,479 @@
+//! One backend as the router sees it.
+//!
+//! Keeps one conversation open to list by and to hear changes through, reopens it when it ends, and sends each call
+//! through the conversation that its caller may use. Bounds how many calls run and how many wait.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use isthmus_config::{SessionPolicy, Wire};
+use isthmus_exchange::{
+    BackendName, Caller, Error, ErrorKind, InvalidBackendName, Listing, Reply, Request,
+};
+use isthmus_protocol::{Era, JsonRpcError, LogLevel, RawJson, code};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::conversation::Outgoing;
+use crate::held::Held;
+use crate::listing::{self, ListBounds};
+use crate::opening;
+use crate::pool::{Lease, Open, Pool, Sharing, declared_for};
+use crate::state::{BackendNotice, BackendState, Verdict};
+
+/// What all backends of a gateway share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Where children, streams and everything else that outlives a request run.
+    pub background: Handle,
+    /// The outbound HTTP client.
+    pub egress: isthmus_egress::Client,
+    /// The gateway's own `Implementation` object: `clientInfo` towards backends.
+    pub client_info: RawJson,
+    /// What limits everything that comes from the network.
+    pub bounds: isthmus_config::Bounds,
+    /// The executable that is started as the guard of each child; it must hand `__guard` to [`crate::guard_main`].
+    pub guard: PathBuf,
+    /// Whether callers that nobody authenticated may come from other machines: then a stateful backend's session is not
+    /// shared between calls unless the operator says so (design §5).
+    pub strangers: bool,
+}
+
+/// One MCP server behind us, running.
+#[derive(Debug)]
+pub struct Backend {
+    name: BackendName,
+    settings: isthmus_config::Backend,
+    pool: Arc<Pool>,
+    opener: Arc<dyn Open>,
+    state: watch::Sender<BackendState>,
+    in_flight: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    listing_lease: Mutex<Option<Arc<Lease>>>,
+    keeper: Mutex<Option<AbortHandle>>,
+}
+
+impl Backend {
+    /// Starts a backend: it connects, or starts its child, at once and in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidBackendName`] if the settings did not come from a resolved config.
+    pub fn start(
+        settings: isthmus_config::Backend,
+        shared: &Shared,
+    ) -> Result<Arc<Self>, InvalidBackendName> {
+        let name = BackendName::parse(&settings.name)?;
+        let opener = opening::opener(&name, &settings, shared);
+        let sharing = sharing(&settings, shared.strangers);
+        let pool = Pool::new(
+            opener.clone(),
+            sharing,
+            settings.idle,
+            shared.background.clone(),
+        );
+        Ok(Self::start_with(
+            name,
+            settings,
+            pool,
+            opener,
+            &shared.background,
+        ))
+    }
+
+    fn start_with(
+        name: BackendName,
+        settings: isthmus_config::Backend,
+        pool: Arc<Pool>,
+        opener: Arc<dyn Open>,
+        background: &Handle,
+    ) -> Arc<Self> {
+        let in_flight = Arc::new(Semaphore::new(settings.bounds.in_flight));
+        let backend = Arc::new(Self {
+            name,
+            settings,
+            pool,
+            opener,
+            in_flight,
+            state: watch::Sender::new(BackendState::Starting),
+            waiting: AtomicUsize::new(0),
+            listing_lease: Mutex::default(),
+            keeper: Mutex::default(),
+        });
+        let keeper = background.spawn(backend.clone().keep()).abort_handle();
+        backend
+            .keeper
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(keeper);
+        backend
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &BackendName {
+        &self.name
+    }
+
+    /// The settings it was started with: a reload keeps it if they are still the same.
+    #[must_use]
+    pub const fn settings(&self) -> &isthmus_config::Backend {
+        &self.settings
+    }
+
+    /// Follows where it stands.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<BackendState> {
+        self.state.subscribe()
+    }
+
+    /// Follows what it says unasked. A receiver that lags loses the oldest and is told so.
+    #[must_use]
+    pub fn notices(&self) -> broadcast::Receiver<BackendNotice> {
+        self.pool.notices()
+    }
+
+    /// How many conversations with it are open or being opened.
+    #[must_use]
+    pub fn conversations(&self) -> usize {
+        self.pool.len()
+    }
+
+    /// Keeps the listing conversation open for as long as the backend exists.
+    async fn keep(self: Arc<Self>) {
+        let mut failures = 0_u32;
+        loop {
+            match self.open_listing().await {
+                Ok(lease) => {
+                    let closed = lease.conversation().closed();
+                    let opened = Instant::now();
+                    self.set_listing(Some(lease));
+                    closed.cancelled().await;
+                    self.set_listing(None);
+                    let reason = format!("the connection to `{}` ended", self.name);
+                    tracing::info!(backend = %self.name, "the connection ended");
+                    self.state.send_replace(BackendState::Down { reason });
+                    // One that stood for a while starts afresh; one that falls at once is slowed down.
+                    failures = if opened.elapsed() > self.settings.restart.longest {
+                        0
+                    } else {
+                        failures + 1
+                    };
+                }
+                Err(error) => {
+                    failures += 1;
+                    self.report(&error, failures);
+                }
+            }
+            let pause = self
+                .settings
+                .restart
+                .first
+                .saturating_mul(1 << failures.saturating_sub(1).min(16));
+            let pause = self
+                .opener
+                .pause()
+                .unwrap_or_else(|| pause.min(self.settings.restart.longest));
+            tokio::time::sleep(jittered(pause)).await;
+        }
+    }
+
+    async fn open_listing(&self) -> Result<Arc<Lease>, Error> {
+        let lease = Arc::new(self.pool.acquire_listing().await?);
+        lease.watch_lists().await?;
+        let facts = lease.conversation().facts().clone();
+        tracing::info!(backend = %self.name, revision = %facts.revision, "ready");
+        let verdict = Verdict {
+            facts,
+            at: SystemTime::now(),
+            evidence: self.opener.evidence(),
+        };
+        self.state.send_replace(BackendState::Ready(verdict));
+        Ok(lease)
+    }
+
+    fn report(&self, error: &Error, failures: u32) {
+        let reason = describe(error);
+        let parked = self.opener.parked();
+        if failures == 1 || parked.is_some() {
+            tracing::warn!(backend = %self.name, %reason, parked = parked.is_some(), "not available");
+        } else {
+            tracing::debug!(backend = %self.name, %reason, failures, "still not available");
+        }
+        self.state.send_replace(match parked {
+            Some(reason) => BackendState::Parked { reason },
+            None => BackendState::Down { reason },
+        });
+    }
+
+    fn set_listing(&self, lease: Option<Arc<Lease>>) {
+        *self
+            .listing_lease
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = lease;
+    }
+
+    /// Fetches everything the backend lists, all pages of all kinds, now.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of any page; `TimedOut` after the backend's list time.
+    pub async fn listing(&self) -> Result<Arc<Listing>, Error> {
+        let kept = self
+            .listing_lease
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let lease = match kept {
+            Some(lease) if !lease.conversation().closed().is_cancelled() => lease,
+            _ => Arc::new(self.pool.acquire_listing().await?),
+        };
+        let fetched = listing::fetch(&self.name, lease.conversation(), self.list_bounds());
+        let listing = tokio::time::timeout(self.settings.timeouts.list, fetched)
+            .await
+            .map_err(|_| {
+                let seconds = self.settings.timeouts.list.as_secs_f32();
+                let message = format!(
+                    "`{}` did not finish its lists within {seconds} s",
+                    self.name
+                );
+                Error::new(ErrorKind::TimedOut(Some(self.name.clone())), message)
+            })??;
+        Ok(Arc::new(listing))
+    }
+
+    /// Sends one call, in native names, through the conversation that its caller may use.
+    ///
+    /// Dropping the future or the reply cancels the call at the backend in its era's way.
+    ///
+    /// # Errors
+    ///
+    /// `Overloaded` when the queue is full, `BackendUnavailable`, `TimedOut`, `BackendMisbehaved`, or what it answered.
+    pub async fn call(&self, request: Request) -> Result<Reply, Error> {
+        let permit = self.admit().await?;
+        // Before a session sets its level, which messages it hears is the backend's choice (LS-15).
+        let own_choice = request.caller.revision.era() == Era::Stateful
+            && request.caller.scope.log_level().is_none();
+        let heard_level = if own_choice {
+            Some(LogLevel::Debug)
+        } else {
+            request.wants.log_level
+        };
+        let deadline = request
+            .deadline
+            .unwrap_or_else(|| Instant::now() + self.settings.timeouts.call);
+        let mut outgoing = Outgoing {
+            method: request.method,
+            params: request.params,
+            wants: request.wants,
+            trace: request.trace,
+            capabilities: declared_for(&request.caller),
+            tool: request
+                .target
+                .and_then(|target| target.item)
+                .map(|item| item.native_definition.clone()),
+            deadline: Some(deadline),
+        };
+        let raise_to = outgoing.wants.log_level.filter(|_| !own_choice);
+        let sent = self.send(&request.caller, outgoing.clone(), raise_to);
+        let (lease, reply) = match tokio::time::timeout_at(deadline, sent).await {
+            Ok(Err(error)) if answered_with(&error, code::HEADER_MISMATCH) => {
+                // The tool's schema has changed under us: look again and try once more (MC-2).
+                outgoing.tool = self.fresh_definition(&outgoing).await?;
+                self.send(&request.caller, outgoing.clone(), raise_to)
+                    .await?
+            }
+            Ok(sent) => sent?,
+            Err(_) => return Err(self.timed_out()),
+        };
+        Ok(match reply.into_ready() {
+            Ok(outcome) => Reply::ready(outcome),
+            Err(reply) => {
+                let timed_out = self.timed_out();
+                Reply::running(Held::new(
+                    reply,
+                    (permit, lease),
+                    deadline,
+                    timed_out,
+                    heard_level,
+                ))
+            }
+        })
+    }
+
+    async fn send(
+        &self,
+        caller: &Caller,
+        outgoing: Outgoing,
+        raise_to: Option<LogLevel>,
+    ) -> Result<(Lease, Reply), Error> {
+        let lease = self.pool.acquire(caller).await?;
+        if let Some(level) = raise_to {
+            lease.raise_log_level(level).await;
+        }
+        match lease.conversation().clone().request(outgoing.clone()).await {
+            Ok(reply) => Ok((lease, reply)),
+            // The backend ended our session and said so with 404: it did not accept the request, so sending it once more
+            // is safe (digest §3.3).
+            Err(error) if matches!(error.kind(), ErrorKind::SessionUnknown) => {
+                drop(lease);
+                let lease = self.pool.acquire(caller).await?;
+                match lease.conversation().clone().request(outgoing).await {
+                    Ok(reply) => Ok((lease, reply)),
+                    Err(error) if matches!(error.kind(), ErrorKind::SessionUnknown) => {
+                        let message = format!("`{}` keeps ending its sessions", self.name);
+                        Err(
+                            Error::new(ErrorKind::BackendMisbehaved(self.name.clone()), message)
+                                .caused_by(error),
+                        )
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn fresh_definition(&self, outgoing: &Outgoing) -> Result<Option<RawJson>, Error> {
+        let name = isthmus_protocol::object::string_member(&outgoing.params, "name");
+        let listing = self.listing().await?;
+        Ok(listing
+            .items
+            .iter()
+            .find(|item| {
+                item.kind == isthmus_exchange::ItemKind::Tool && Some(&item.key) == name.as_ref()
+            })
+            .map(|item| item.definition.clone()))
+    }
+
+    /// Subscribes the caller's scope to a native URI. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// Invalid parameters if the backend does not honour it; else as [`Backend::call`].
+    pub async fn subscribe(&self, caller: &Caller, uri: &str) -> Result<(), Error> {
+        self.pool
+            .acquire(caller)
+            .await?
+            .subscribe(caller.scope.id(), uri)
+            .await
+    }
+
+    /// Ends a subscription. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::call`].
+    pub async fn unsubscribe(&self, caller: &Caller, uri: &str) -> Result<(), Error> {
+        self.pool
+            .acquire(caller)
+            .await?
+            .unsubscribe(caller.scope.id(), uri)
+            .await
+    }
+
+    /// Takes nothing new and ends every conversation in an orderly way.
+    pub async fn close(&self) {
+        self.state.send_replace(BackendState::Draining);
+        if let Some(keeper) = self
+            .keeper
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
+            keeper.abort();
+        }
+        self.set_listing(None);
+        self.pool.close().await;
+        self.opener.close().await;
+    }
+
+    /// A place among the calls in flight, or among those that wait for one.
+    async fn admit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        if let Ok(permit) = self.in_flight.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.settings.bounds.queue {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            let message = format!("too many calls are waiting for `{}`", self.name);
+            return Err(Error::new(
+                ErrorKind::Overloaded {
+                    retry_after: Duration::from_secs(1),
+                },
+                message,
+            ));
+        }
+        let waiting = Waiting(&self.waiting);
+        let permit = self
+            .in_flight
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(Error::internal);
+        drop(waiting);
+        permit
+    }
+
+    const fn list_bounds(&self) -> ListBounds {
+        ListBounds {
+            pages: self.settings.bounds.pages,
+            items: self.settings.bounds.items,
+        }
+    }
+
+    fn timed_out(&self) -> Error {
+        let seconds = self.settings.timeouts.call.as_secs_f32();
+        let message = format!("`{}` did not answer within {seconds} s", self.name);
+        Error::new(ErrorKind::TimedOut(Some(self.name.clone())), message)
+    }
+}
+
+/// Who shares a conversation, where the operator leaves it open (design §5).
+const fn sharing(settings: &isthmus_config::Backend, strangers: bool) -> Sharing {
+    match settings.sessions {
+        Some(SessionPolicy::PerClient) => Sharing::PerClient,
+        Some(SessionPolicy::PerPrincipal) => Sharing::PerPrincipal,
+        Some(SessionPolicy::PerCall) => Sharing::PerCall,
+        Some(SessionPolicy::Shared) => Sharing::Shared,
+        None if strangers => Sharing::PerCall,
+        None => match settings.wire {
+            Wire::Stdio(_) => Sharing::PerPrincipal,
+            Wire::Http(_) | Wire::Sse(_) => Sharing::PerClient,
+        },
+    }
+}
+
+/// Counts a waiting call for as long as it waits, also when its caller leaves.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn answered_with(error: &Error, code: i64) -> bool {
+    matches!(error.kind(), ErrorKind::Answered { error: JsonRpcError { code: answered, .. }, .. } if *answered == code)
+}
+
+/// An error with its causes in one line.
+fn describe(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Between three quarters of `pause` and all of it, so that a fleet does not knock in step.
+fn jittered(pause: Duration) -> Duration {
+    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), pause);
+    let quarter = pause / 4;
+    pause - quarter.mul_f64((seed % 1000) as f64 / 1000.0)
+}

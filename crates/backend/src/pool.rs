@@ -1,0 +1,575 @@
+//! Which conversation serves which caller.
+//!
+//! State lives in a stateful backend's session, so who may share one is a policy (design §5), and the principal is part
+//! of every key but that of `shared`. A conversation opens once however many callers wait for it, on the background
+//! runtime, so that a caller who leaves does not undo it. One conversation is the *listing* one: the catalog is fetched
+//! through it, and the first caller whose key has no conversation of its own adopts it.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use isthmus_exchange::{
+    BoxFuture, Caller, CapabilityFingerprint, Error, ErrorKind, Notice, PrincipalId, Scope, ScopeId,
+};
+use isthmus_protocol::{Era, LogLevel, Method, RawJson};
+use tokio::runtime::Handle;
+use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::conversation::{Conversation, Outgoing, PeerNotice, Watch};
+use crate::state::{Audience, BackendNotice};
+
+/// How often idle conversations are looked for.
+const IDLE_CHECK: Duration = Duration::from_secs(15);
+
+/// Opens conversations with one backend: finds out its era where that is not settled.
+pub(crate) trait Open: Send + Sync + std::fmt::Debug {
+    /// Opens one, declaring `capabilities` for as long as it lasts if the era wants that.
+    fn open(
+        &self,
+        capabilities: RawJson,
+    ) -> BoxFuture<'static, Result<Arc<dyn Conversation>, Error>>;
+
+    /// How the era was found out, for people.
+    fn evidence(&self) -> &'static str;
+
+    /// Why nothing is opened any more, if the backend crashed too often.
+    fn parked(&self) -> Option<String> {
+        None
+    }
+
+    /// How long to wait before opening again makes sense, if the opener knows better than its caller.
+    fn pause(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Ends what stands behind the conversations, such as a process that serves HTTP.
+    fn close(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Who shares a conversation with a stateful backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Each client session has its own; stateless callers share one per principal.
+    PerClient,
+    /// One per principal.
+    PerPrincipal,
+    /// One for each call.
+    PerCall,
+    /// One for all.
+    Shared,
+}
+
+/// The conversations with one backend.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    opener: Arc<dyn Open>,
+    sharing: Sharing,
+    idle: Duration,
+    background: Handle,
+    slots: Mutex<HashMap<Key, Arc<Slot>>>,
+    notices: broadcast::Sender<BackendNotice>,
+    tasks: TaskTracker,
+    /// Numbers the conversations of single calls.
+    calls: AtomicU64,
+    started: Instant,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    owner: Owner,
+    capabilities: CapabilityFingerprint,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Owner {
+    /// Nobody yet: opened to list.
+    Listing,
+    Everyone,
+    Scope(ScopeId),
+    Principal(PrincipalId),
+    Call(u64),
+}
+
+/// A place for one conversation, from the wish to have it to its end.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    owner: Mutex<Owner>,
+    stage: watch::Sender<Stage>,
+    /// Native URIs and the scopes that subscribed to them.
+    subscriptions: Mutex<BTreeMap<String, HashSet<ScopeId>>>,
+    /// Serialises changes of what the conversation watches.
+    watching: tokio::sync::Mutex<()>,
+    log_level: Mutex<Option<LogLevel>>,
+    /// Set once the conversation turns out to need no session.
+    stateless: AtomicBool,
+    leases: AtomicUsize,
+    /// Milliseconds since the pool started.
+    last_used: AtomicU64,
+}
+
+#[derive(Debug, Clone)]
+enum Stage {
+    Opening,
+    Open(Arc<dyn Conversation>),
+    Failed(Error),
+}
+
+impl Pool {
+    /// An empty pool. `idle` is how long an unused conversation is kept.
+    pub(crate) fn new(
+        opener: Arc<dyn Open>,
+        sharing: Sharing,
+        idle: Duration,
+        background: Handle,
+    ) -> Arc<Self> {
+        let pool = Arc::new(Self {
+            opener,
+            sharing,
+            idle,
+            background,
+            slots: Mutex::default(),
+            notices: broadcast::Sender::new(256),
+            tasks: TaskTracker::new(),
+            calls: AtomicU64::new(0),
+            started: Instant::now(),
+        });
+        pool.spawn(Self::reap_idle(Arc::downgrade(&pool)));
+        pool
+    }
+
+    /// Follows what the backend says unasked.
+    pub(crate) fn notices(&self) -> broadcast::Receiver<BackendNotice> {
+        self.notices.subscribe()
+    }
+
+    /// The slot with an open conversation for `caller`, opening one if need be.
+    pub(crate) async fn acquire(self: &Arc<Self>, caller: &Caller) -> Result<Lease, Error> {
+        let capabilities = declared_for(caller);
+        let fingerprint = CapabilityFingerprint::of(&capabilities);
+        let key = Key {
+            owner: self.owner_for(caller),
+            capabilities: fingerprint,
+        };
+        let scope = matches!(key.owner, Owner::Scope(_)).then(|| caller.scope.clone());
+        self.acquire_key(key, capabilities, scope).await
+    }
+
+    /// The slot with the conversation that listings are fetched through.
+    pub(crate) async fn acquire_listing(self: &Arc<Self>) -> Result<Lease, Error> {
+        let capabilities = RawJson::empty_object();
+        let key = Key {
+            owner: Owner::Listing,
+            capabilities: CapabilityFingerprint::of(&capabilities),
+        };
+        self.acquire_key(key, capabilities, None).await
+    }
+
+    async fn acquire_key(
+        self: &Arc<Self>,
+        key: Key,
+        capabilities: RawJson,
+        scope: Option<Arc<Scope>>,
+    ) -> Result<Lease, Error> {
+        // A conversation found dead is replaced once; dying again at once is the backend's failure, not a race.
+        for _ in 0..2 {
+            let slot = self.slot(&key, &capabilities, scope.as_ref());
+            let mut stage = slot.stage.subscribe();
+            let stage = stage
+                .wait_for(|stage| !matches!(stage, Stage::Opening))
+                .await;
+            let stage = stage.map_err(Error::internal)?.clone();
+            match stage {
+                Stage::Open(conversation) if !conversation.closed().is_cancelled() => {
+                    slot.last_used.store(self.now(), Ordering::Relaxed);
+                    slot.leases.fetch_add(1, Ordering::Relaxed);
+                    return Ok(Lease {
+                        slot,
+                        conversation,
+                        pool: self.clone(),
+                    });
+                }
+                Stage::Failed(error) => return Err(error),
+                Stage::Open(_) | Stage::Opening => self.forget(&slot),
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Internal,
+            "the backend closed each conversation as soon as it was opened",
+        ))
+    }
+
+    fn owner_for(&self, caller: &Caller) -> Owner {
+        match self.sharing {
+            Sharing::PerClient if caller.scope.is_session() => Owner::Scope(caller.scope.id()),
+            Sharing::PerClient | Sharing::PerPrincipal => {
+                Owner::Principal(caller.principal.id().clone())
+            }
+            Sharing::PerCall => Owner::Call(self.calls.fetch_add(1, Ordering::Relaxed)),
+            Sharing::Shared => Owner::Everyone,
+        }
+    }
+
+    /// The slot for `key`: the one there is, the unowned listing one, or a new one that starts to open.
+    fn slot(
+        self: &Arc<Self>,
+        key: &Key,
+        capabilities: &RawJson,
+        scope: Option<&Arc<Scope>>,
+    ) -> Arc<Slot> {
+        let mut slots = lock(&self.slots);
+        if let Some(slot) = slots.get(key) {
+            return slot.clone();
+        }
+        let listing = Key {
+            owner: Owner::Listing,
+            capabilities: key.capabilities.clone(),
+        };
+        // Without sessions there is nothing to keep apart: one conversation serves everybody.
+        if let Some(slot) = slots.values().find(|slot| slot.is_stateless()) {
+            return slot.clone();
+        }
+        if !matches!(key.owner, Owner::Call(_))
+            && let Some(slot) = slots.remove(&listing)
+        {
+            *lock(&slot.owner) = key.owner.clone();
+            slots.insert(key.clone(), slot.clone());
+            if let Some(scope) = scope {
+                self.spawn(self.clone().close_with_scope(slot.clone(), scope.clone()));
+            }
+            return slot;
+        }
+        let slot = Arc::new(Slot::new(key.owner.clone(), self.now()));
+        slots.insert(key.clone(), slot.clone());
+        drop(slots);
+        self.spawn(
+            self.clone()
+                .run_slot(slot.clone(), capabilities.clone(), scope.cloned()),
+        );
+        slot
+    }
+
+    /// Opens the slot's conversation, passes on what it says, and tidies up after its end.
+    async fn run_slot(
+        self: Arc<Self>,
+        slot: Arc<Slot>,
+        capabilities: RawJson,
+        scope: Option<Arc<Scope>>,
+    ) {
+        let conversation = match self.opener.open(capabilities).await {
+            Ok(conversation) => conversation,
+            Err(error) => {
+                self.forget(&slot);
+                slot.stage.send_replace(Stage::Failed(error));
+                return;
+            }
+        };
+        let closed = conversation.closed();
+        let mut unasked = conversation.notices();
+        if conversation.facts().revision.era() == Era::Stateless {
+            slot.stateless.store(true, Ordering::Relaxed);
+            *lock(&slot.owner) = Owner::Everyone;
+        }
+        slot.stage.send_replace(Stage::Open(conversation));
+        if let Some(scope) = scope {
+            self.spawn(self.clone().close_with_scope(slot.clone(), scope));
+        }
+        loop {
+            let notice = tokio::select! {
+                () = closed.cancelled() => break,
+                notice = unasked.recv() => notice,
+            };
+            match notice {
+                Ok(notice) => self.pass_on(&slot, notice),
+                Err(broadcast::error::RecvError::Lagged(_)) => {
+                    for kind in isthmus_exchange::ItemKind::ALL {
+                        self.pass_on(&slot, PeerNotice::ListChanged(kind));
+                    }
+                }
+                Err(broadcast::error::RecvError::Closed) => {
+                    closed.cancelled().await;
+                    break;
+                }
+            }
+        }
+        self.forget(&slot);
+        self.announce_gap(&slot);
+    }
+
+    fn pass_on(&self, slot: &Slot, notice: PeerNotice) {
+        let (audience, notice) = match notice {
+            // Lists are the same for everyone (MS-15): whoever heard of a change, the catalog has to look.
+            PeerNotice::ListChanged(kind) => (Audience::Everyone, Notice::ListChanged(kind)),
+            PeerNotice::ResourceUpdated { uri, params } => {
+                (slot.audience(), Notice::ResourceUpdated { uri, params })
+            }
+            PeerNotice::Log(record) => (slot.audience(), Notice::Log(record)),
+        };
+        // Nobody listening is fine.
+        let _ = self.notices.send(BackendNotice { audience, notice });
+    }
+
+    /// Tells subscribers to look again: what happened while the conversation was gone is not known (digest trap 16).
+    fn announce_gap(&self, slot: &Slot) {
+        for uri in slot.uris() {
+            let params = RawJson::from_serialize(&serde_json::json!({ "uri": uri }));
+            self.pass_on(slot, PeerNotice::ResourceUpdated { uri, params });
+        }
+    }
+
+    async fn close_with_scope(self: Arc<Self>, slot: Arc<Slot>, scope: Arc<Scope>) {
+        let mut stage = slot.stage.subscribe();
+        let Ok(Stage::Open(conversation)) = stage
+            .wait_for(|stage| !matches!(stage, Stage::Opening))
+            .await
+            .map(|stage| stage.clone())
+        else {
+            return;
+        };
+        let closed = conversation.closed();
+        tokio::select! {
+            () = closed.cancelled() => {}
+            () = scope.ended().cancelled() => {
+                self.forget(&slot);
+                conversation.close().await;
+            }
+        }
+    }
+
+    /// Removes `slot` from the map, if it is still there.
+    fn forget(&self, slot: &Arc<Slot>) {
+        lock(&self.slots).retain(|_, other| !Arc::ptr_eq(other, slot));
+    }
+
+    async fn reap_idle(pool: std::sync::Weak<Self>) {
+        loop {
+            tokio::time::sleep(IDLE_CHECK).await;
+            let Some(pool) = pool.upgrade() else { return };
+            let now = pool.now();
+            let idle = u64::try_from(pool.idle.as_millis()).unwrap_or(u64::MAX);
+            let mut slots = lock(&pool.slots);
+            let unused: Vec<Key> = slots
+                .iter()
+                .filter(|(key, slot)| {
+                    key.owner != Owner::Listing
+                        && !slot.is_stateless()
+                        && slot.leases.load(Ordering::Relaxed) == 0
+                        && slot.uris().is_empty()
+                        && now.saturating_sub(slot.last_used.load(Ordering::Relaxed)) > idle
+                })
+                .map(|(key, _)| key.clone())
+                .collect();
+            for key in unused {
+                if let Entry::Occupied(entry) = slots.entry(key)
+                    && let Some(conversation) = entry.remove().conversation()
+                {
+                    pool.spawn(async move { conversation.close().await });
+                }
+            }
+        }
+    }
+
+    /// Closes every conversation in an orderly way.
+    pub(crate) async fn close(&self) {
+        let slots: Vec<_> = lock(&self.slots).drain().map(|(_, slot)| slot).collect();
+        let closing =
+            slots
+                .iter()
+                .filter_map(|slot| slot.conversation())
+                .map(|conversation| async move {
+                    conversation.close().await;
+                });
+        futures_util::future::join_all(closing).await;
+    }
+
+    /// How many conversations there are, being opened ones included.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.slots).len()
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(task, &self.background);
+    }
+}
+
+/// The capabilities declared to a backend on behalf of `caller`.
+///
+/// No question is relayed yet, so none of the capabilities that would invite one is declared (digest §3.1).
+pub(crate) fn declared_for(_caller: &Caller) -> RawJson {
+    RawJson::empty_object()
+}
+
+/// A conversation held for the length of a request.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    slot: Arc<Slot>,
+    conversation: Arc<dyn Conversation>,
+    pool: Arc<Pool>,
+}
+
+impl Lease {
+    /// The conversation.
+    pub(crate) const fn conversation(&self) -> &Arc<dyn Conversation> {
+        &self.conversation
+    }
+
+    /// Asks a stateful backend for log messages of `level` and above, if it sends fewer so far.
+    ///
+    /// The session's level is the most verbose any of its callers asked for; what a caller did not ask for is filtered
+    /// on the way back (digest §3.3).
+    pub(crate) async fn raise_log_level(&self, level: LogLevel) {
+        let facts = self.conversation.facts();
+        let logs = isthmus_protocol::object::member(&facts.capabilities, "logging").is_some();
+        if facts.revision.era() != Era::Stateful || !logs {
+            return;
+        }
+        {
+            let mut current = lock(&self.slot.log_level);
+            if current.is_some_and(|current| current <= level) {
+                return;
+            }
+            *current = Some(level);
+        }
+        let params = RawJson::from_serialize(&serde_json::json!({ "level": level.as_str() }));
+        let outgoing = Outgoing::plain(Method::LoggingSetLevel, params);
+        let answer = match self.conversation.clone().request(outgoing).await {
+            Ok(reply) => reply.outcome().await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = answer {
+            tracing::debug!(%error, "the backend refused a log level");
+        }
+    }
+
+    /// Subscribes `scope` to `uri`. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// Invalid parameters if the backend does not honour it.
+    pub(crate) async fn subscribe(&self, scope: ScopeId, uri: &str) -> Result<(), Error> {
+        let _serial = self.slot.watching.lock().await;
+        let new = {
+            let mut subscriptions = lock(&self.slot.subscriptions);
+            let scopes = subscriptions.entry(uri.to_owned()).or_default();
+            scopes.insert(scope);
+            scopes.len() == 1
+        };
+        if !new {
+            return Ok(());
+        }
+        let honoured = self.conversation.clone().watch(self.slot.watch()).await;
+        if honoured
+            .as_ref()
+            .is_ok_and(|honoured| honoured.uris.contains(uri))
+        {
+            return Ok(());
+        }
+        lock(&self.slot.subscriptions).remove(uri);
+        honoured?;
+        Err(Error::invalid_params(format!(
+            "the backend does not offer subscriptions to `{uri}`"
+        )))
+    }
+
+    /// Ends the subscription of `scope` to `uri`. Idempotent.
+    pub(crate) async fn unsubscribe(&self, scope: ScopeId, uri: &str) -> Result<(), Error> {
+        let _serial = self.slot.watching.lock().await;
+        let last = {
+            let mut subscriptions = lock(&self.slot.subscriptions);
+            let Some(scopes) = subscriptions.get_mut(uri) else {
+                return Ok(());
+            };
+            scopes.remove(&scope);
+            let last = scopes.is_empty();
+            if last {
+                subscriptions.remove(uri);
+            }
+            last
+        };
+        if last {
+            self.conversation.clone().watch(self.slot.watch()).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for list changes, and again for whatever is subscribed. What the backend honours.
+    pub(crate) async fn watch_lists(&self) -> Result<Watch, Error> {
+        let _serial = self.slot.watching.lock().await;
+        self.conversation.clone().watch(self.slot.watch()).await
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.slot
+            .last_used
+            .store(self.pool.now(), Ordering::Relaxed);
+        self.slot.leases.fetch_sub(1, Ordering::Relaxed);
+        // A conversation that was opened for one call ends with it.
+        if matches!(*lock(&self.slot.owner), Owner::Call(_)) {
+            self.pool.forget(&self.slot);
+            let conversation = self.conversation.clone();
+            self.pool.spawn(async move { conversation.close().await });
+        }
+    }
+}
+
+impl Slot {
+    fn new(owner: Owner, now: u64) -> Self {
+        Self {
+            owner: Mutex::new(owner),
+            stage: watch::Sender::new(Stage::Opening),
+            subscriptions: Mutex::default(),
+            watching: tokio::sync::Mutex::default(),
+            log_level: Mutex::default(),
+            stateless: AtomicBool::new(false),
+            leases: AtomicUsize::new(0),
+            last_used: AtomicU64::new(now),
+        }
+    }
+
+    fn conversation(&self) -> Option<Arc<dyn Conversation>> {
+        match &*self.stage.borrow() {
+            Stage::Open(conversation) => Some(conversation.clone()),
+            Stage::Opening | Stage::Failed(_) => None,
+        }
+    }
+
+    fn is_stateless(&self) -> bool {
+        self.stateless.load(Ordering::Relaxed)
+    }
+
+    fn audience(&self) -> Audience {
+        match &*lock(&self.owner) {
+            Owner::Listing | Owner::Everyone | Owner::Call(_) => Audience::Everyone,
+            Owner::Scope(id) => Audience::Scope(*id),
+            Owner::Principal(id) => Audience::Principal(id.clone()),
+        }
+    }
+
+    fn uris(&self) -> BTreeSet<String> {
+        lock(&self.subscriptions).keys().cloned().collect()
+    }
+
+    fn watch(&self) -> Watch {
+        Watch {
+            lists: true,
+            uris: self.uris(),
+        }
+    }
+}
+
+/// A poisoned lock only means that another thread panicked between two plain assignments.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
