@@ -23,6 +23,9 @@ use tokio_util::task::TaskTracker;
 use crate::conversation::{Conversation, Outgoing, PeerNotice, Watch};
 use crate::state::{Audience, BackendNotice};
 
+#[cfg(test)]
+mod tests;
+
 /// How often idle conversations are looked for.
 const IDLE_CHECK: Duration = Duration::from_secs(15);
 
