@@ -9,6 +9,7 @@
 
 mod era;
 mod error;
+pub mod headers;
 mod id;
 pub mod listing;
 mod log_level;
