@@ -1,0 +1,75 @@
+"""Compares what a server scores through the gateway with what it scores directly.
+
+A check is lost when it succeeds less often through the gateway. Losses that are known stand in
+`tests/conformance/expected-failures.yaml`; everything else that is lost is a fault, and so is an entry there that no
+longer loses anything.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from support import suite
+from support.suite import Scenario
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A check that succeeds less often through the gateway."""
+
+    scenario: str
+    check: str
+    directly: int
+    through: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.scenario}: {self.check} ({self.through} of {self.directly}): {self.message.splitlines()[0]}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the comparison found."""
+
+    expected: list[Loss]
+    unexpected: list[Loss]
+    stale: list[tuple[str, str]]
+
+    @property
+    def fine(self) -> bool:
+        """Nothing was lost that is not expected to be, and everything expected is really lost."""
+        return not self.unexpected and not self.stale
+
+
+def losses(directly: dict[str, Scenario], through: dict[str, Scenario]) -> list[Loss]:
+    """Everything that is lost, in the order in which the suite checks."""
+    lost = []
+    for name, direct in directly.items():
+        gateway = through.get(name, Scenario(name, direct.scored, ()))
+        reached = gateway.count("SUCCESS")
+        for check, wanted in direct.count("SUCCESS").items():
+            if reached[check] < wanted:
+                lost.append(Loss(name, check, wanted, reached[check], gateway.message(check)))
+        # A failure under an id that the direct run does not know, such as a broken setup or schema.
+        for check in gateway.count("FAILURE").keys() - {c["id"] for c in direct.checks}:
+            lost.append(Loss(name, check, 0, 0, gateway.message(check)))
+    return lost
+
+
+def judge(lost: list[Loss], expected: set[tuple[str, str]]) -> Verdict:
+    """Holds what is lost against what is expected to be."""
+    keys = {(loss.scenario, loss.check) for loss in lost}
+    return Verdict(
+        expected=[loss for loss in lost if (loss.scenario, loss.check) in expected],
+        unexpected=[loss for loss in lost if (loss.scenario, loss.check) not in expected],
+        stale=sorted(expected - keys),
+    )
+
+
+def expected(path: Path, revision: str, wire: str, scenarios: set[str]) -> set[tuple[str, str]]:
+    """The (scenario, check) pairs that the file expects to be lost at this revision and backend wire."""
+    pairs = set()
+    for entry in suite.yaml(path):
+        applies = entry["revision"] == revision and wire in entry.get("wires", ["http", "stdio"])
+        if applies and entry["scenario"] in scenarios:
+            pairs |= {(entry["scenario"], check) for check in entry["checks"]}
+    return pairs
