@@ -33,7 +33,9 @@ pub struct RunningCall<'a> {
 }
 
 impl InFlight {
-    pub(crate) fn new(limit: usize) -> Self {
+    /// Nothing runs yet, and never more than `limit`.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Self {
             calls: Mutex::default(),
             limit,

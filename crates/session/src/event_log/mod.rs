@@ -39,6 +39,8 @@ pub struct StoredEvent {
     pub sequence: u64,
     /// A whole JSON-RPC message.
     pub message: Bytes,
+    /// Whether it is the response to a request, and not a message on the way to one.
+    pub is_answer: bool,
 }
 
 #[derive(Debug, Default)]
@@ -102,24 +104,37 @@ impl EventLog {
     ///
     /// Dropping the future before it is ready writes nothing.
     pub async fn write(&self, message: Bytes) {
+        self.write_either(message, false).await;
+    }
+
+    /// Writes the response to one of several requests that share the log; otherwise as [`EventLog::write`].
+    pub async fn write_answer(&self, message: Bytes) {
+        self.write_either(message, true).await;
+    }
+
+    async fn write_either(&self, message: Bytes, is_answer: bool) {
         loop {
             let room = self.room.notified();
-            if let Some(waker) = {
-                let mut state = self.lock();
-                if state.closed.is_some() {
-                    return;
-                }
-                if state.reader.is_none() || state.backlog() < BACKLOG {
-                    Some(self.append(&mut state, message.clone()))
-                } else {
-                    None
-                }
-            } {
-                wake(waker);
+            if self.try_write(&message, is_answer) {
                 return;
             }
             room.await;
         }
+    }
+
+    /// `false` if the reader is too far behind.
+    fn try_write(&self, message: &Bytes, is_answer: bool) -> bool {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return true;
+        }
+        if state.reader.is_some() && state.backlog() >= BACKLOG {
+            return false;
+        }
+        let waker = self.append(&mut state, message.clone(), is_answer);
+        drop(state);
+        wake(waker);
+        true
     }
 
     /// Writes one message if there is room. `false`: it was not written.
@@ -131,29 +146,25 @@ impl EventLog {
         if state.reader.is_none() && !state.kept {
             return false;
         }
-        let waker = self.append(&mut state, message.clone());
+        let waker = self.append(&mut state, message.clone(), false);
         drop(state);
         wake(waker);
         true
     }
 
-    /// Writes the last message, if there is one, and closes the log: its reader comes to an end after it.
+    /// Writes the last message, a response, if there is one, and closes the log: its reader comes to an end after it.
     pub fn close(&self, last: Option<Bytes>) {
         let mut state = self.lock();
         if state.closed.is_some() {
             return;
         }
+        let waiting = state.reader.as_mut().and_then(|reader| reader.waker.take());
         if let Some(message) = last {
-            // The waker is taken below.
-            let waker = self.append(&mut state, message);
-            if let (Some(reader), Some(waker)) = (&mut state.reader, waker) {
-                reader.waker = Some(waker);
-            }
+            self.append(&mut state, message, true);
         }
         state.closed = Some(Instant::now());
-        let waker = state.reader.as_mut().and_then(|reader| reader.waker.take());
         drop(state);
-        wake(waker);
+        wake(waiting);
         self.room.notify_waiters();
     }
 
@@ -198,7 +209,7 @@ impl EventLog {
         unread
     }
 
-    fn append(&self, state: &mut State, message: Bytes) -> Option<Waker> {
+    fn append(&self, state: &mut State, message: Bytes, is_answer: bool) -> Option<Waker> {
         state.last += 1;
         if state.reader.is_none() && !state.kept {
             // Nobody is there, and nobody can come back.
@@ -208,7 +219,11 @@ impl EventLog {
             self.budget.add(message.len());
         }
         let sequence = state.last;
-        state.events.push_back(StoredEvent { sequence, message });
+        state.events.push_back(StoredEvent {
+            sequence,
+            message,
+            is_answer,
+        });
         self.trim(state);
         state.reader.as_mut().and_then(|reader| reader.waker.take())
     }
