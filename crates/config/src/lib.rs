@@ -8,6 +8,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod config;
+mod diagnostics;
+mod document;
+mod environment;
+mod locate;
+mod resolve;
+mod yaml;
 
 pub use config::{
     Alphabet, Backend, BackendBounds, Bounds, Config, EraSetting, Glob, HostPattern, HttpWire,
@@ -15,3 +21,8 @@ pub use config::{
     ProcessLimits, Restart, Route, SealKey, Secret, SessionPolicy, Shaping, SseWire, StdioWire,
     Timeouts, Wire,
 };
+pub use diagnostics::{Diagnostic, Diagnostics};
+pub use document::json_schema;
+pub use environment::Environment;
+pub use locate::{NotFound, locate};
+pub use resolve::{load, parse};

@@ -1,5 +1,6 @@
 //! One MCP server behind us.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
@@ -54,7 +55,7 @@ pub struct StdioWire {
 }
 
 /// Streamable HTTP.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct HttpWire {
     /// The endpoints of its replicas, at least one: absolute, `http` or `https`, no user information, no fragment.
     pub urls: Vec<Located<Uri>>,
@@ -65,7 +66,7 @@ pub struct HttpWire {
 }
 
 /// HTTP+SSE of 2024-11-05.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct SseWire {
     /// Where the event stream is: absolute, `http` or `https`, no user information, no fragment.
     pub url: Located<Uri>,
@@ -152,8 +153,8 @@ impl Backend {
             sessions: None,
             prefixed_uris: false,
             timeouts: Timeouts::default(),
-            refresh: Duration::from_secs(5 * 60),
-            idle: Duration::from_secs(30 * 60),
+            refresh: DEFAULT_REFRESH,
+            idle: DEFAULT_IDLE,
             restart: Restart::default(),
             bounds: BackendBounds::default(),
             location: None,
@@ -189,6 +190,42 @@ impl PartialEq for Backend {
             && *idle == other.idle
             && *restart == other.restart
             && *bounds == other.bounds
+    }
+}
+
+/// A URL without what may be secret in it.
+struct Shown<'a>(&'a Uri);
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let query = self.0.query().map_or("", |_| "?…");
+        let host = self
+            .0
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        let scheme = self.0.scheme_str().unwrap_or_default();
+        write!(f, "{scheme}://{host}{}{query}", self.0.path())
+    }
+}
+
+impl fmt::Debug for HttpWire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let urls: Vec<_> = self.urls.iter().map(|url| Shown(url)).collect();
+        f.debug_struct("HttpWire")
+            .field("urls", &urls)
+            .field("headers", &self.headers)
+            .field("process", &self.process)
+            .finish()
+    }
+}
+
+impl fmt::Debug for SseWire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SseWire")
+            .field("url", &Shown(&self.url))
+            .field("headers", &self.headers)
+            .field("process", &self.process)
+            .finish()
     }
 }
 
@@ -246,3 +283,8 @@ impl Default for BackendBounds {
         }
     }
 }
+
+/// How often listings are fetched when nothing says how long they stay fresh.
+pub(crate) const DEFAULT_REFRESH: Duration = Duration::from_secs(5 * 60);
+/// When a conversation that nobody uses is closed.
+pub(crate) const DEFAULT_IDLE: Duration = Duration::from_secs(30 * 60);

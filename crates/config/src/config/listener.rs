@@ -47,7 +47,7 @@ impl Listener {
             .into_iter()
             .filter_map(HostPattern::parse)
             .collect();
-        let ip = address.ip();
+        let ip = address.ip().to_canonical();
         if !ip.is_loopback() && !ip.is_unspecified() {
             allowed_hosts.extend(HostPattern::parse(&literal(ip)));
         }

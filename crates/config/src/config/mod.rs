@@ -18,6 +18,7 @@ pub use backend::{
     Backend, BackendBounds, EraSetting, HttpWire, Restart, SessionPolicy, SseWire, StdioWire,
     Timeouts, Wire,
 };
+pub(crate) use backend::{DEFAULT_IDLE, DEFAULT_REFRESH};
 pub use bounds::Bounds;
 pub use glob::Glob;
 pub use listener::{HostPattern, Listener, OriginPattern};
@@ -51,7 +52,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SealKey {
     /// Named in every token, so that older keys still open older tokens. Unique.
-    pub id: u8,
+    pub id: u32,
     /// 32 bytes, as 64 hexadecimal digits.
     pub key: Secret,
 }
@@ -60,7 +61,7 @@ pub struct SealKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     /// Directives of the form `info` or `warn,isthmus_backend=debug`.
-    pub filter: String,
+    pub filter: Located<String>,
     /// How a line looks.
     pub format: LogFormat,
 }
@@ -109,7 +110,7 @@ impl SealKey {
 impl Default for Log {
     fn default() -> Self {
         Self {
-            filter: "info".to_owned(),
+            filter: Located::nowhere("info".to_owned()),
             format: LogFormat::default(),
         }
     }

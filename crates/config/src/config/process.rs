@@ -1,11 +1,12 @@
 //! A program that the gateway starts and supervises.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::{Located, Secret};
 
 /// A program that the gateway starts and supervises.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Process {
     /// A path, made absolute from the config file's folder, or a bare name to look up in `PATH`.
     pub command: Located<PathBuf>,
@@ -42,5 +43,18 @@ impl Process {
             directory: Located::nowhere(PathBuf::from(".")),
             limits: ProcessLimits::default(),
         }
+    }
+}
+
+/// Arguments do not print, because they often hold keys.
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process")
+            .field("command", &self.command)
+            .field("args", &format_args!("{} arguments", self.args.len()))
+            .field("env", &self.env)
+            .field("directory", &self.directory)
+            .field("limits", &self.limits)
+            .finish()
     }
 }

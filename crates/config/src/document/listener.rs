@@ -1,0 +1,24 @@
+//! `listeners`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::yaml::Spanned;
+
+/// Where clients are accepted.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listener {
+    /// IP address and port, such as `127.0.0.1:8080` or `[::1]:8080`. Port 0 lets the system choose one.
+    pub(crate) address: Spanned<String>,
+    /// Names under which clients reach the listener, as in `mcp.example`, `mcp.example:8080` or `*` for any. A request
+    /// for another name is refused, which keeps web pages from reaching the gateway through a name of their own. The
+    /// names of loopback and the listener's own address are always allowed.
+    pub(crate) allowed_hosts: Option<Vec<Spanned<String>>>,
+    /// Origins of web pages that may call, as in `https://app.example`, `http://localhost:*` or `*` for any. A listener
+    /// on loopback always allows pages of the same machine: `http://localhost:*`, `http://127.0.0.1:*`, `http://[::1]:*`.
+    pub(crate) allowed_origins: Option<Vec<Spanned<String>>>,
+    /// Whether everybody who reaches the address may call. Has to be said for any address but loopback.
+    #[schemars(extend("default" = false))]
+    pub(crate) allow_unauthenticated: Option<Spanned<bool>>,
+}

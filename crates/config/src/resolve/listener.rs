@@ -1,0 +1,137 @@
+//! Listeners.
+
+use std::net::SocketAddr;
+
+use super::Resolver;
+use crate::config::{HostPattern, Listener, OriginPattern};
+use crate::document;
+use crate::yaml::{Entries, Spanned};
+
+impl Resolver<'_> {
+    pub(super) fn listeners(
+        &mut self,
+        written: Option<Entries<document::Listener>>,
+    ) -> Vec<Listener> {
+        let Some(written) = written else {
+            let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+            return vec![Listener::new("main", address)];
+        };
+        let mut listeners: Vec<Listener> = Vec::new();
+        for (name, written) in written.0 {
+            let path = format!("listeners.{}", name.value);
+            let Some(address) = self.address(&written.address, &path) else {
+                self.host_patterns(written.allowed_hosts.as_deref(), &path);
+                self.origin_patterns(written.allowed_origins.as_deref(), &path);
+                continue;
+            };
+            if let Some(other) = listeners.iter().find(|other| clash(other.address, address)) {
+                let message = format!("listener `{}` already takes {}", other.name, other.address);
+                self.complaints
+                    .add(written.address.mark, format!("{path}.address"), message);
+            }
+            let mut listener = Listener::new(name.value, address);
+            listener.location = Some(self.complaints.location(name.mark));
+            listener
+                .allowed_hosts
+                .extend(self.host_patterns(written.allowed_hosts.as_deref(), &path));
+            listener
+                .allowed_origins
+                .extend(self.origin_patterns(written.allowed_origins.as_deref(), &path));
+            if let Some(allowed) = &written.allow_unauthenticated {
+                listener.allow_unauthenticated |= allowed.value;
+            }
+            if !listener.allow_unauthenticated {
+                self.complaints.add_with_help(
+                    written.address.mark,
+                    path,
+                    format!(
+                        "everybody who reaches {address} could call: there is no authentication"
+                    ),
+                    "listen on 127.0.0.1, or say `allow_unauthenticated: true`",
+                );
+            }
+            listeners.push(listener);
+        }
+        listeners
+    }
+
+    fn address(&mut self, written: &Spanned<String>, path: &str) -> Option<SocketAddr> {
+        let address = written.value.parse().ok();
+        if address.is_none() {
+            let help = match written.rsplit_once(':') {
+                Some((_, port)) if port.parse::<u16>().is_ok() => {
+                    format!("a name may mean several addresses: write `127.0.0.1:{port}`")
+                }
+                _ => "write it as `127.0.0.1:8080` or `[::1]:8080`".to_owned(),
+            };
+            self.complaints.add_with_help(
+                written.mark,
+                format!("{path}.address"),
+                "not an IP address and a port",
+                help,
+            );
+        }
+        address
+    }
+
+    fn host_patterns(
+        &mut self,
+        written: Option<&[Spanned<String>]>,
+        path: &str,
+    ) -> Vec<HostPattern> {
+        let help = "write it as `mcp.example`, `mcp.example:8080` or `*`";
+        self.patterns(
+            written,
+            &format!("{path}.allowed_hosts"),
+            "a host",
+            help,
+            HostPattern::parse,
+        )
+    }
+
+    fn origin_patterns(
+        &mut self,
+        written: Option<&[Spanned<String>]>,
+        path: &str,
+    ) -> Vec<OriginPattern> {
+        let help = "write it as `https://app.example`, `http://localhost:*` or `*`";
+        self.patterns(
+            written,
+            &format!("{path}.allowed_origins"),
+            "an origin",
+            help,
+            OriginPattern::parse,
+        )
+    }
+
+    fn patterns<T>(
+        &mut self,
+        written: Option<&[Spanned<String>]>,
+        path: &str,
+        noun: &str,
+        help: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        let mut patterns = Vec::new();
+        for (index, text) in written.unwrap_or_default().iter().enumerate() {
+            match read(text) {
+                Some(pattern) => patterns.push(pattern),
+                None => {
+                    let message = format!("`{}` is not a pattern for {noun}", text.escape_debug());
+                    let path = format!("{path}[{index}]");
+                    self.complaints
+                        .add_with_help(text.mark, path, message, help);
+                }
+            }
+        }
+        patterns
+    }
+}
+
+/// Whether the system would refuse to bind both.
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    let everywhere = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port()
+        && a.port() != 0
+        && (a.ip() == b.ip() || (everywhere && a.is_ipv4() == b.is_ipv4()))
+}
