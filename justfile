@@ -35,7 +35,7 @@ bless:
 conformance *ARGUMENTS:
     scripts/install-test-peers
     cargo build --bin isthmus
-    scripts/conformance {{ARGUMENTS}}
+    scripts/conformance --gateway target/debug/isthmus {{ARGUMENTS}}
 
 # Compare the gateway with a direct call and with nginx. `just bench --help` says how.
 bench *ARGUMENTS:
