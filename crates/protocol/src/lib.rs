@@ -7,6 +7,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod convert;
 mod era;
 mod error;
 pub mod headers;
@@ -22,6 +23,8 @@ pub mod result;
 mod scan;
 mod server_capabilities;
 pub mod sse;
+mod uri_template;
+pub mod visit;
 
 pub use era::{Era, Revision, UnknownRevision};
 pub use error::{JsonRpcError, code};
@@ -34,3 +37,4 @@ pub use method::Method;
 pub use raw_json::RawJson;
 pub use scan::{InvalidJson, MAX_DEPTH};
 pub use server_capabilities::{ListCapability, ServerCapabilities};
+pub use uri_template::{InvalidTemplate, UriTemplate};

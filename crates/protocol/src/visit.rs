@@ -246,7 +246,8 @@ pub(crate) fn places<const N: usize>(
 /// Whether `text` may have the quoted key: it stands there, or a letter does that is written as an escape.
 pub(crate) fn may_have_key(text: &[u8], quoted: &[u8]) -> bool {
     let escaped_letter = |at: usize| matches!(text.get(at + 4), Some(b'4'..=b'7'));
-    memchr::memmem::find(text, quoted).is_some() || memchr::memmem::find_iter(text, b"\\u00").any(escaped_letter)
+    memchr::memmem::find(text, quoted).is_some()
+        || memchr::memmem::find_iter(text, b"\\u00").any(escaped_letter)
 }
 
 #[cfg(test)]
