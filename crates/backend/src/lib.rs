@@ -15,8 +15,10 @@ mod listing;
 mod opening;
 mod outcome;
 mod pool;
+mod sse;
 mod state;
 mod stdio;
+mod streamable_http;
 mod traffic;
 
 pub use backend::{Backend, Shared};

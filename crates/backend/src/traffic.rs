@@ -26,8 +26,11 @@ pub(crate) fn log_record(params: &RawJson) -> Option<LogRecord> {
     })
 }
 
-/// A notification that belongs to no request.
+/// A notification that belongs to no request; not if it is larger than [`LARGEST_NOTICE`].
 pub(crate) fn notice(method: &Method, params: Option<&RawJson>) -> Option<PeerNotice> {
+    if params.is_some_and(|params| params.len() > LARGEST_NOTICE) {
+        return None;
+    }
     Some(match method {
         Method::ToolsListChanged => PeerNotice::ListChanged(ItemKind::Tool),
         Method::PromptsListChanged => PeerNotice::ListChanged(ItemKind::Prompt),
@@ -61,6 +64,9 @@ pub(crate) fn answer_to(id: &Id, method: &Method) -> bytes::Bytes {
     );
     write_error(Some(id), &JsonRpcError::new(code::METHOD_NOT_FOUND, text))
 }
+
+/// Notices wait in queues that count them and not their bytes.
+const LARGEST_NOTICE: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
