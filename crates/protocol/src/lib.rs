@@ -5,7 +5,7 @@
 //!
 //! Invariant: a byte that this crate was not asked to change leaves as it came.
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::needless_pass_by_value))]
 
 pub mod convert;
 mod era;

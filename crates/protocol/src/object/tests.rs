@@ -124,7 +124,7 @@ proptest! {
             expected.push((key, value));
         }
         if !is_set {
-            expected.push((set.clone(), raw("[\"new\"]")));
+            expected.push((set, raw("[\"new\"]")));
         }
         prop_assert_eq!(members(&edited).unwrap(), expected);
         prop_assert!(edited.read::<serde::de::IgnoredAny>().is_ok());
