@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use isthmus_config::{SessionPolicy, Wire};
 use isthmus_exchange::{
-    BackendName, Caller, Error, ErrorKind, InvalidBackendName, Listing, Reply, Request,
+    BackendName, Caller, Error, ErrorKind, Listing, Reply, Request,
 };
 use isthmus_protocol::{Era, JsonRpcError, LogLevel, RawJson, code};
 use tokio::runtime::Handle;
@@ -62,13 +62,13 @@ impl Backend {
     ///
     /// # Errors
     ///
-    /// [`InvalidBackendName`] if the settings did not come from a resolved config.
+    /// If the settings cannot be used: a name that is none, a header that cannot be sent. A resolved config has neither.
     pub fn start(
         settings: isthmus_config::Backend,
         shared: &Shared,
-    ) -> Result<Arc<Self>, InvalidBackendName> {
-        let name = BackendName::parse(&settings.name)?;
-        let opener = opening::opener(&name, &settings, shared);
+    ) -> Result<Arc<Self>, Error> {
+        let name = BackendName::parse(&settings.name).map_err(Error::internal)?;
+        let opener = opening::opener(&name, &settings, shared)?;
         let sharing = sharing(&settings, shared.strangers);
         let pool = Pool::new(
             opener.clone(),
