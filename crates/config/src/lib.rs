@@ -12,6 +12,7 @@ mod diagnostics;
 mod document;
 mod environment;
 mod locate;
+mod reference;
 mod resolve;
 mod yaml;
 
@@ -25,4 +26,5 @@ pub use diagnostics::{Diagnostic, Diagnostics};
 pub use document::json_schema;
 pub use environment::Environment;
 pub use locate::{NotFound, locate};
+pub use reference::reference_page;
 pub use resolve::{load, parse};

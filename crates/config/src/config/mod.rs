@@ -61,7 +61,7 @@ pub struct SealKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     /// Directives of the form `info` or `warn,isthmus_backend=debug`.
-    pub filter: Located<String>,
+    pub filter: String,
     /// How a line looks.
     pub format: LogFormat,
 }
@@ -110,7 +110,7 @@ impl SealKey {
 impl Default for Log {
     fn default() -> Self {
         Self {
-            filter: Located::nowhere("info".to_owned()),
+            filter: "info".to_owned(),
             format: LogFormat::default(),
         }
     }

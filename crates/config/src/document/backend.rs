@@ -73,6 +73,7 @@ pub(crate) struct Sse {
 /// Which era of the protocol a backend speaks.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "Era")]
 pub(crate) enum EraWord {
     /// Found out by asking.
     Auto,
@@ -85,6 +86,7 @@ pub(crate) enum EraWord {
 /// Whose calls share a session of a stateful backend.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "SessionPolicy")]
 pub(crate) enum SessionsWord {
     /// Each session of a client has its own.
     PerClient,

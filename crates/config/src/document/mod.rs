@@ -73,8 +73,8 @@ pub(crate) struct SealKey {
 pub(crate) struct Log {
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or several for parts of the program, such
     /// as `info,isthmus_backend=debug`.
-    #[schemars(extend("default" = crate::config::Log::default().filter.value))]
-    pub(crate) filter: Option<Spanned<String>>,
+    #[schemars(extend("default" = crate::config::Log::default().filter))]
+    pub(crate) filter: Option<String>,
     /// How a line looks.
     #[schemars(extend("default" = "text"))]
     pub(crate) format: Option<LogWord>,
@@ -83,6 +83,7 @@ pub(crate) struct Log {
 /// How a log line looks.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "LogFormat")]
 pub(crate) enum LogWord {
     /// For people.
     Text,

@@ -48,6 +48,7 @@ pub(crate) struct Names {
 /// Which characters may stand in a name.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "Alphabet")]
 pub(crate) enum AlphabetWord {
     /// Letters, digits, `_` and `-`: what every client and model provider takes.
     Portable,

@@ -3,7 +3,7 @@
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Document;
 
@@ -13,16 +13,36 @@ pub fn json_schema() -> Value {
     let mut schema = SchemaSettings::draft2020_12()
         .into_generator()
         .into_root_schema_for::<Document>();
-    RecursiveTransform(without_null).transform(&mut schema);
+    RecursiveTransform(tidy).transform(&mut schema);
     schema.insert("title".to_owned(), "gateway.yaml".into());
     schema.into()
 }
 
-/// What may be left out is not written as `null`: takes out what schemars adds for `Option`.
-fn without_null(schema: &mut Schema) {
+/// Takes out what schemars adds and editors do not need.
+fn tidy(schema: &mut Schema) {
     let Some(members) = schema.as_object_mut() else {
         return;
     };
+    without_null(members);
+    // `uint` and the like are Rust's names.
+    let format = members.get("format").and_then(Value::as_str);
+    if let Some(bits) = format.and_then(|format| format.strip_prefix("uint")) {
+        if bits == "32" {
+            members.entry("maximum").or_insert(u32::MAX.into());
+        }
+        members.remove("format");
+    }
+    if let Some(Value::String(text)) = members.get_mut("description") {
+        *text = text
+            .split("\n\n")
+            .map(|paragraph| paragraph.replace('\n', " "))
+            .collect::<Vec<_>>()
+            .join("\n\n");
+    }
+}
+
+/// What may be left out is not written as `null`: takes out what schemars adds for `Option`.
+fn without_null(members: &mut Map<String, Value>) {
     if members.get("default") == Some(&Value::Null) {
         members.remove("default");
     }

@@ -15,7 +15,7 @@ mod secret;
 use std::path::{Component, Path, PathBuf};
 use std::sync::LazyLock;
 
-use crate::config::{Config, Located, Log, LogFormat, SealKey};
+use crate::config::{Config, Log, LogFormat, SealKey};
 use crate::diagnostics::{Complaints, Diagnostics, Mark};
 use crate::document::{self, Document, LogWord};
 use crate::environment::Environment;
@@ -94,7 +94,7 @@ impl Resolver<'_> {
             bounds: self.bounds(document.bounds),
             state_directory: self.state_directory(document.state_directory),
             seal_keys: self.seal_keys(document.seal_keys.unwrap_or_default()),
-            log: self.log(document.log),
+            log: Self::log(document.log),
             files: std::mem::take(&mut self.files),
         }
     }
@@ -138,21 +138,17 @@ impl Resolver<'_> {
         keys
     }
 
-    fn log(&self, written: Option<document::Log>) -> Log {
+    fn log(written: Option<document::Log>) -> Log {
         let mut log = Log::default();
         let Some(written) = written else { return log };
         if let Some(filter) = written.filter {
-            log.filter = self.located(filter);
+            log.filter = filter;
         }
         log.format = match written.format {
             Some(LogWord::Json) => LogFormat::Json,
             Some(LogWord::Text) | None => LogFormat::Text,
         };
         log
-    }
-
-    fn located<T>(&self, spanned: Spanned<T>) -> Located<T> {
-        Located::new(spanned.value, self.complaints.location(spanned.mark))
     }
 
     /// A path as written, from the config file's folder or the home folder.

@@ -333,12 +333,7 @@ impl<'a> Checker<'a> {
             return None;
         };
         let least = shape.number("minimum").unwrap_or(0);
-        let most = shape
-            .number("maximum")
-            .unwrap_or_else(|| match shape.schema.get("format") {
-                Some(format) if format == "uint32" => u64::from(u32::MAX),
-                _ => u64::MAX,
-            });
+        let most = shape.number("maximum").unwrap_or(u64::MAX);
         if number < least {
             let message = format!("{} is too small: at least {least}", scalar.shown());
             self.complaints.add(node.mark, place.path, message);
