@@ -15,6 +15,8 @@ mod listing;
 mod opening;
 mod outcome;
 mod pool;
+#[cfg(test)]
+mod scripted;
 mod sse;
 mod state;
 mod stdio;

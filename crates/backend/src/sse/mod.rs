@@ -6,4 +6,7 @@
 mod address;
 mod connect;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use connect::{connect, is_offered};

@@ -44,6 +44,8 @@ pub(crate) struct Limits {
     pub(crate) event: usize,
     /// Time for a handshake, a probe, the acknowledgement of a listen.
     pub(crate) open: Duration,
+    /// The pause before a lost stream is opened again, unless the backend asks for another (LC-7). It grows with failures.
+    pub(crate) pause: Duration,
 }
 
 /// One HTTP backend: its URLs, its static headers, the connector.

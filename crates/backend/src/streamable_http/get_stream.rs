@@ -29,7 +29,7 @@ pub(super) async fn listen(session: Arc<Session>) {
                 place.fruitless += 1;
                 let end = read(&session, stream, &mut place).await;
                 tracing::debug!(backend = %session.backend(), %end, "the GET stream ended");
-                pause::before_resuming(&place)
+                pause::before_resuming(session.first_pause(), &place)
             }
             Err(Unopened::NotOffered(error)) if place.last_event_id.is_none() => {
                 tracing::debug!(backend = %session.backend(), %error, "offers no GET stream");
@@ -54,7 +54,7 @@ pub(super) async fn listen(session: Arc<Session>) {
                     session.closed.cancel();
                     return;
                 }
-                pause::after_failures(failures)
+                pause::after_failures(session.first_pause(), failures)
             }
         };
         tokio::time::sleep(pause).await;

@@ -98,7 +98,11 @@ async fn reopen(peer: &Arc<Peer>, filter: &Filter) -> Option<EventStream> {
     loop {
         // Also after a stream that ended well: one that always ends at once must not become a busy loop.
         failures += 1;
-        tokio::time::sleep(pause::after_failures(failures)).await;
+        tokio::time::sleep(pause::after_failures(
+            peer.endpoint().limits().pause,
+            failures,
+        ))
+        .await;
         if peer.closed.is_cancelled() {
             return None;
         }

@@ -18,6 +18,9 @@ mod session;
 mod stateful;
 mod stateless;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use answer::is_event_stream;
 pub(crate) use detect::{Detected, detect};
 pub(crate) use endpoint::{Endpoint, EndpointSettings, Limits};

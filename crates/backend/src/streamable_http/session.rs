@@ -43,7 +43,7 @@ pub(super) struct Session {
     progress: Mutex<HashMap<u64, mpsc::Sender<Progress>>>,
     /// Answers to requests of the backend that are being sent.
     answering: Arc<Semaphore>,
-    tasks: TaskTracker,
+    deliveries: TaskTracker,
 }
 
 /// The headers of a session's requests.
@@ -84,7 +84,7 @@ impl Session {
             hears: AtomicBool::new(false),
             progress: Mutex::default(),
             answering: Arc::new(Semaphore::new(ANSWERS)),
-            tasks: TaskTracker::new(),
+            deliveries: TaskTracker::new(),
         }
     }
 
@@ -94,6 +94,11 @@ impl Session {
 
     pub(super) fn notices(&self) -> broadcast::Receiver<PeerNotice> {
         self.notices.subscribe()
+    }
+
+    /// The pause before a lost stream is opened again.
+    pub(super) fn first_pause(&self) -> Duration {
+        self.endpoint.limits().pause
     }
 
     pub(super) fn declared(&self) -> ServerCapabilities {
@@ -207,8 +212,8 @@ impl Session {
     /// Tells the backend that the session is over (LC-3); waits for neither yes nor no for long.
     pub(super) async fn end(&self) {
         // What was cancelled a moment ago is told before the session goes.
-        self.tasks.close();
-        let _ = tokio::time::timeout(FAREWELL, self.tasks.wait()).await;
+        self.deliveries.close();
+        let _ = tokio::time::timeout(FAREWELL, self.deliveries.wait()).await;
         if self.headers.has_session_id && !self.closed.is_cancelled() {
             let deleted = self.endpoint.send(
                 http::Method::DELETE,
@@ -224,14 +229,14 @@ impl Session {
     }
 
     /// Runs `work` on the background runtime until it is done or the session has ended.
-    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let closed = self.closed.clone();
-        let work = async move {
-            closed.run_until_cancelled(work).await;
-        };
-        self.endpoint
-            .background()
-            .spawn(self.tasks.track_future(work));
+    pub(super) fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let work = self.closed.clone().run_until_cancelled_owned(work);
+        self.endpoint.background().spawn(work);
+    }
+
+    /// The same for a message that [`Session::end`] lets go out first.
+    fn deliver(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.run(self.deliveries.track_future(work));
     }
 
     /// Whatever changed while nobody listened: says of each list that it may have (digest trap 16).
@@ -263,7 +268,7 @@ impl Session {
         };
         let answer = traffic::answer_to(id, method);
         let session = Arc::clone(self);
-        self.spawn(async move {
+        self.deliver(async move {
             if let Err(failure) = session.post(answer).await {
                 tracing::debug!(backend = %session.backend(), error = %failure.error, "an answer was not delivered");
             }
@@ -277,7 +282,7 @@ impl Session {
             ("reason", RawJson::string("the caller no longer waits")),
         ]);
         let session = Arc::clone(self);
-        self.spawn(async move {
+        self.deliver(async move {
             let told = session.notify(&Method::Cancelled, Some(&params));
             if let Ok(Err(error)) = tokio::time::timeout(CANCELLING, told).await {
                 tracing::debug!(backend = %session.backend(), %error, "could not cancel a request");
@@ -336,7 +341,7 @@ impl Hop for Session {
 
     fn resume(self: &Arc<Self>, from: &Place) -> Option<Resuming> {
         let last_event_id = from.last_event_id.clone()?;
-        let pause = pause::before_resuming(from);
+        let pause = pause::before_resuming(self.endpoint.limits().pause, from);
         let session = Arc::clone(self);
         Some(Box::pin(async move {
             tokio::time::sleep(pause).await;

@@ -110,7 +110,7 @@ impl StatefulHttp {
         let session = Session::new(Arc::clone(endpoint), url, facts, headers, INITIALIZE_ID);
         session.notify(&Method::Initialized, None).await?;
         let session = Arc::new(session);
-        session.spawn(get_stream::listen(Arc::clone(&session)));
+        session.run(get_stream::listen(Arc::clone(&session)));
         Ok(Arc::new(Self {
             session,
             subscribed: Mutex::default(),
