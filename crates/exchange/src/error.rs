@@ -14,7 +14,11 @@ use crate::BackendName;
 
 /// Why a request failed.
 #[derive(Debug, Clone)]
-pub struct Error {
+pub struct Error(Box<Inner>);
+
+/// Boxed, so that a `Result` with it costs the good path nothing.
+#[derive(Debug, Clone)]
+struct Inner {
     kind: ErrorKind,
     fault: Fault,
     message: String,
@@ -107,12 +111,12 @@ impl Error {
             ErrorKind::Internal | ErrorKind::Overloaded { .. } => Fault::Gateway,
             _ => Fault::Client,
         };
-        Self {
+        Self(Box::new(Inner {
             kind,
             fault,
             message: message.into(),
             cause: None,
-        }
+        }))
     }
 
     /// A defect of the gateway: the peer learns nothing but that.
@@ -143,45 +147,46 @@ impl Error {
     /// The same error with its cause, for the log.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.cause = Some(Arc::from(cause.into()));
+        self.0.cause = Some(Arc::from(cause.into()));
         self
     }
 
     /// The same error with another fault.
     #[must_use]
-    pub const fn with_fault(mut self, fault: Fault) -> Self {
-        self.fault = fault;
+    pub fn with_fault(mut self, fault: Fault) -> Self {
+        self.0.fault = fault;
         self
     }
 
     /// What happened.
     #[must_use]
-    pub const fn kind(&self) -> &ErrorKind {
-        &self.kind
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
     }
 
     /// Whose mistake it is.
     #[must_use]
-    pub const fn fault(&self) -> Fault {
-        self.fault
+    pub fn fault(&self) -> Fault {
+        self.0.fault
     }
 
     /// The sentence for the peer.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.cause
+        self.0
+            .cause
             .as_deref()
             .map(|cause| cause as &(dyn StdError + 'static))
     }
