@@ -176,6 +176,12 @@ impl Streams {
         self.lock().logs.iter().any(|entry| entry.log.is_attached())
     }
 
+    /// Whether there is a stream for unsolicited messages, if only one that broke and may be resumed.
+    #[must_use]
+    pub fn has_standing(&self) -> bool {
+        self.lock().logs.iter().any(|entry| entry.standing)
+    }
+
     /// Lets go of streams that ended a while ago.
     pub(crate) fn sweep(&self, now: Instant) {
         let mut state = self.lock();

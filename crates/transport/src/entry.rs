@@ -1,0 +1,161 @@
+//! The door: what every HTTP request meets before anybody reads its body.
+//!
+//! Health, then host and origin, then the path, then who is calling, then the method. Everything refused here has a
+//! JSON-RPC body, so that a client can show why.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, StatusCode};
+use hyper::body::Incoming;
+use isthmus_exchange::{Challenge, Credentials, Principal};
+
+use crate::answer::{HttpResponse, TurnedAway, method_not_allowed, text};
+use crate::cors;
+use crate::face::RouteFace;
+use crate::listener::{Endpoint, Listener, View};
+use crate::{http_sse, streamable_http};
+
+/// One authenticated request on its way to an endpoint.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) face: Arc<RouteFace>,
+    pub(crate) principal: Principal,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) parts: Parts,
+}
+
+/// Answers one HTTP request.
+pub(crate) async fn answer(
+    listener: Arc<Listener>,
+    peer: Option<SocketAddr>,
+    request: Request<Incoming>,
+) -> HttpResponse {
+    let (parts, body) = request.into_parts();
+    if let Some(response) = health(&listener, &parts) {
+        return response;
+    }
+    let view = listener.view();
+    if let Err(refused) = cors::check_host(&parts, &view.settings) {
+        return refused.response();
+    }
+    let origin = match cors::check_origin(&parts.headers, &view.settings) {
+        Ok(origin) => origin,
+        Err(refused) => return refused.response(),
+    };
+    let mut response = admitted(listener, &view, peer, parts, body).await;
+    if let Some(origin) = origin {
+        cors::admit(response.headers_mut(), origin);
+    }
+    response
+}
+
+async fn admitted(
+    listener: Arc<Listener>,
+    view: &View,
+    peer: Option<SocketAddr>,
+    parts: Parts,
+    body: Incoming,
+) -> HttpResponse {
+    let Some(endpoint) = view.endpoint(parts.uri.path()) else {
+        return no_such_path(view);
+    };
+    let allowed = endpoint.methods();
+    if parts.method == Method::OPTIONS {
+        return cors::preflight(&parts.headers, allowed);
+    }
+    let face = endpoint.face();
+    let principal = match authenticate(face, &parts, peer).await {
+        Ok(principal) => principal,
+        Err(challenge) => return challenged(challenge),
+    };
+    let visit = Visit {
+        listener,
+        face: Arc::clone(face),
+        principal,
+        peer,
+        parts,
+    };
+    match (endpoint, visit.parts.method.as_str()) {
+        (Endpoint::Streamable(_), "POST") => streamable_http::post(visit, body).await,
+        (Endpoint::Streamable(_), "GET") => streamable_http::get(&visit),
+        (Endpoint::Streamable(_), "DELETE") => streamable_http::delete(&visit),
+        (Endpoint::SseStream(_), "GET") => http_sse::open(&visit),
+        (Endpoint::SseMessages(_), "POST") => http_sse::message(visit, body).await,
+        _ => method_not_allowed(allowed),
+    }
+}
+
+fn health(listener: &Listener, parts: &Parts) -> Option<HttpResponse> {
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        return None;
+    }
+    match parts.uri.path() {
+        "/healthz" => Some(text(StatusCode::OK, "ok")),
+        "/readyz" => {
+            let readiness = listener.clients.readiness();
+            let status = if readiness.ready {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            };
+            Some(text(status, &readiness.message))
+        }
+        _ => None,
+    }
+}
+
+async fn authenticate(
+    face: &RouteFace,
+    parts: &Parts,
+    peer: Option<SocketAddr>,
+) -> Result<Principal, Challenge> {
+    let Some(authenticator) = &face.authenticator else {
+        return Ok(Principal::anonymous());
+    };
+    let authorization = parts.headers.get(AUTHORIZATION);
+    let credentials = Credentials {
+        authorization: authorization.and_then(|value| value.to_str().ok()),
+        address: peer,
+    };
+    authenticator.authenticate(credentials).await
+}
+
+fn challenged(challenge: Challenge) -> HttpResponse {
+    let status = StatusCode::from_u16(challenge.status).unwrap_or(StatusCode::UNAUTHORIZED);
+    let mut response = TurnedAway::new(status, challenge.message).response();
+    let header = challenge
+        .header
+        .and_then(|header| HeaderValue::try_from(header).ok());
+    if let Some(header) = header {
+        response.headers_mut().insert(WWW_AUTHENTICATE, header);
+    }
+    response
+}
+
+fn no_such_path(view: &View) -> HttpResponse {
+    let message = format!(
+        "no MCP endpoint at this path; there is one at {}",
+        view.routes().join(", ")
+    );
+    TurnedAway::new(StatusCode::NOT_FOUND, message).response()
+}
+
+impl Endpoint {
+    const fn face(&self) -> &Arc<RouteFace> {
+        match self {
+            Self::Streamable(face) | Self::SseStream(face) | Self::SseMessages(face) => face,
+        }
+    }
+
+    const fn methods(&self) -> &'static str {
+        match self {
+            Self::Streamable(_) => "GET, POST, DELETE, OPTIONS",
+            Self::SseStream(_) => "GET, OPTIONS",
+            Self::SseMessages(_) => "POST, OPTIONS",
+        }
+    }
+}

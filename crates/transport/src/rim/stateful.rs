@@ -1,0 +1,121 @@
+//! A message within a session.
+
+use std::sync::Arc;
+
+use isthmus_exchange::{Error, ErrorKind, Request, Wants};
+use isthmus_protocol::params::SplitParams;
+use isthmus_protocol::{Id, Method, RawJson, object};
+use isthmus_session::Session;
+
+use super::encode::Encoder;
+use super::stateless::{method_not_found, parse_level};
+use super::subject;
+
+/// What a request within a session leads to.
+#[derive(Debug)]
+pub(crate) enum Dispatch {
+    /// An answer of the rim's own.
+    Here(Result<RawJson, Error>),
+    /// A request of the core.
+    Call(Box<Request>),
+}
+
+/// Answers what the rim answers itself, or makes a request of the core; with the encoder for whatever comes of it.
+pub(crate) fn request(
+    session: &Session,
+    id: Id,
+    method: Method,
+    params: Option<&RawJson>,
+) -> (Encoder, Dispatch) {
+    let split = SplitParams::parse(&method, params);
+    let token = split
+        .as_ref()
+        .ok()
+        .and_then(|split| split.meta.progress_token.clone());
+    let encoder = Encoder::stateful(
+        id,
+        method.clone(),
+        token,
+        session.revision(),
+        Arc::clone(&session.caller().capabilities),
+        Arc::clone(session.scope()),
+    );
+    if method != Method::Ping {
+        // Some clients never send `notifications/initialized`; one that works is ready.
+        session.ready();
+    }
+    let dispatch = match split {
+        Ok(split) => dispatch(session, method, split),
+        Err(error) => Dispatch::Here(Err(Error::invalid_params(error.to_string()))),
+    };
+    (encoder, dispatch)
+}
+
+fn dispatch(session: &Session, method: Method, mut split: SplitParams) -> Dispatch {
+    match method {
+        Method::Ping => Dispatch::Here(Ok(RawJson::empty_object())),
+        Method::LoggingSetLevel => Dispatch::Here(set_level(session, &split.params)),
+        Method::Initialize => Dispatch::Here(Err(Error::new(
+            ErrorKind::InvalidRequest,
+            "the session is initialized already",
+        ))),
+        method if is_served(&method) => {
+            let wants = Wants {
+                progress: split.meta.progress_token.is_some(),
+                log_level: session.scope().log_level(),
+            };
+            let request = Request {
+                subject: subject::of(&mut split),
+                wants,
+                trace: subject::trace(&mut split.meta),
+                ..Request::new(method, split.params, Arc::clone(session.caller()))
+            };
+            Dispatch::Call(Box::new(request))
+        }
+        method => Dispatch::Here(Err(method_not_found(&method))),
+    }
+}
+
+/// Takes a notification of the client. What is unknown or too late is ignored, as JSON-RPC has it.
+pub(crate) fn notification(session: &Session, method: &Method, params: Option<&RawJson>) {
+    match method {
+        Method::Initialized => session.ready(),
+        Method::Cancelled => {
+            if let Some(id) = cancelled_id(params) {
+                session.in_flight().cancel(&id);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The request that a `notifications/cancelled` is about.
+pub(crate) fn cancelled_id(params: Option<&RawJson>) -> Option<Id> {
+    params
+        .and_then(|params| object::member(params, "requestId"))
+        .and_then(Id::from_raw)
+}
+
+fn set_level(session: &Session, params: &RawJson) -> Result<RawJson, Error> {
+    let level = object::string_member(params, "level")
+        .ok_or_else(|| Error::invalid_params("`level` is missing"))?;
+    session.scope().set_log_level(parse_level(&level)?);
+    Ok(RawJson::empty_object())
+}
+
+/// What a session may ask of the core. What only stateless clients know is as unknown as any other method (LS-2).
+const fn is_served(method: &Method) -> bool {
+    matches!(
+        method,
+        Method::ToolsList
+            | Method::ToolsCall
+            | Method::PromptsList
+            | Method::PromptsGet
+            | Method::ResourcesList
+            | Method::ResourcesTemplatesList
+            | Method::ResourcesRead
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe
+            | Method::CompletionComplete
+    )
+}

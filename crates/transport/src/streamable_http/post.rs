@@ -1,0 +1,97 @@
+//! POST: one message, or a batch of 2025-03-26. What it is follows from the body (E-5).
+
+use http::StatusCode;
+use hyper::body::Incoming as IncomingBody;
+use isthmus_protocol::message::write_error;
+use isthmus_protocol::params::SplitParams;
+use isthmus_protocol::{Era, Id, Incoming, Message, Method, RawJson, Revision, parse_incoming};
+
+use super::{accept, batch, session_header, stateful, stateless};
+use crate::answer::{HttpResponse, empty, json, refusal, refusal_as};
+use crate::body;
+use crate::entry::Visit;
+use crate::rim;
+
+/// Answers a POST.
+pub(crate) async fn post(visit: Visit, incoming: IncomingBody) -> HttpResponse {
+    if let Err(refused) = accept::check_post(&visit.parts.headers) {
+        return refused.response();
+    }
+    let text = match body::read(incoming, visit.listener.clients.bounds()).await {
+        Ok(text) => text,
+        Err(error) => {
+            let (status, error) = error.into_parts();
+            return refusal_as(status, Era::Stateful, None, &error);
+        }
+    };
+    match parse_incoming(&text) {
+        Ok(Incoming::Single(Message::Request { id, method, params })) => {
+            request(visit, id, method, params).await
+        }
+        Ok(Incoming::Single(Message::Notification { method, params })) => {
+            notification(&visit, &method, params.as_ref())
+        }
+        Ok(Incoming::Single(Message::Response { .. })) => response(&visit),
+        Ok(Incoming::Batch(messages)) => batch::post(visit, messages).await,
+        Err(error) => json(
+            StatusCode::BAD_REQUEST,
+            write_error(error.id.as_ref(), &error.to_json_rpc()),
+        ),
+    }
+}
+
+async fn request(visit: Visit, id: Id, method: Method, params: Option<RawJson>) -> HttpResponse {
+    let split = match SplitParams::parse(&method, params.as_ref()) {
+        Ok(split) if split.has_envelope() => {
+            return stateless::post(visit, id, method, split).await;
+        }
+        Ok(_) => None,
+        Err(error) => Some(error),
+    };
+    if method == Method::Initialize {
+        return stateful::initialize(visit, id, params.as_ref()).await;
+    }
+    let says_stateless =
+        session_header::revision(&visit.parts.headers) == Some(Revision::V2026_07_28.as_str());
+    if session_header::is_present(&visit.parts.headers) && !says_stateless {
+        return match session_header::find(&visit) {
+            Ok(session) => stateful::request(visit, &session, id, method, params.as_ref()).await,
+            Err(error) => refusal(Era::Stateful, Some(&id), &error),
+        };
+    }
+    if let Some(error) = split {
+        let error = rim::stateless::params_error(&error);
+        return refusal(Era::Stateless, Some(&id), &error);
+    }
+    // A header alone makes no stateless request, and discovering is what only stateless clients do.
+    if says_stateless || method == Method::ServerDiscover {
+        return refusal(Era::Stateless, Some(&id), &rim::stateless::no_envelope());
+    }
+    refusal(Era::Stateful, Some(&id), &session_header::missing())
+}
+
+/// 202, whatever it says: a notification has no answer (MS-7).
+fn notification(visit: &Visit, method: &Method, params: Option<&RawJson>) -> HttpResponse {
+    if session_header::is_present(&visit.parts.headers) {
+        return match session_header::find(visit) {
+            Ok(session) => {
+                stateful::notification(visit, &session, method, params);
+                empty(StatusCode::ACCEPTED)
+            }
+            Err(error) => refusal(Era::Stateful, None, &error),
+        };
+    }
+    // Stateless clients cancel by closing; whatever else they notify of concerns nobody here.
+    if session_header::revision(&visit.parts.headers) == Some(Revision::V2026_07_28.as_str()) {
+        return empty(StatusCode::ACCEPTED);
+    }
+    refusal(Era::Stateful, None, &session_header::missing())
+}
+
+/// A response to nothing: no question was sent. Ignored, if the session is known.
+fn response(visit: &Visit) -> HttpResponse {
+    match session_header::find(visit) {
+        Ok(_) => empty(StatusCode::ACCEPTED),
+        Err(error) => refusal(Era::Stateful, None, &error),
+    }
+}

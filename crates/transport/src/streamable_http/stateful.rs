@@ -1,0 +1,126 @@
+//! Requests and notifications of a session.
+//!
+//! A request runs in a task of the session's own; the POST that brought it only listens. If the connection breaks, the
+//! request goes on (LS-8), and a client of 2025-11-25 can ask for the rest of its stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use isthmus_protocol::headers::MCP_SESSION_ID;
+use isthmus_protocol::message::write_result;
+use isthmus_protocol::{Era, Id, Method, RawJson};
+use isthmus_session::{EventReader, Session, StoredEvent};
+
+use super::stream::{Hold, SessionStream};
+use crate::answer::{HttpResponse, event_stream, json, refusal};
+use crate::entry::Visit;
+use crate::rim::stateful::Dispatch;
+use crate::rim::stateless::Sender;
+use crate::rim::{call, initialize as handshake, listening, stateful};
+
+/// Answers `initialize`: a session begins.
+pub(crate) async fn initialize(visit: Visit, id: Id, params: Option<&RawJson>) -> HttpResponse {
+    let clients = &visit.listener.clients;
+    let sender = Sender {
+        principal: visit.principal.clone(),
+        address: visit.peer,
+    };
+    match handshake::initialize(clients, &visit.face, sender, params).await {
+        Ok((session, result)) => {
+            let mut response = json(StatusCode::OK, write_result(&id, &result));
+            if let Ok(value) = HeaderValue::from_str(session.id()) {
+                response.headers_mut().insert(MCP_SESSION_ID, value);
+            }
+            response
+        }
+        Err(error) => refusal(Era::Stateful, Some(&id), &error),
+    }
+}
+
+/// Answers a request within a session.
+pub(crate) async fn request(
+    visit: Visit,
+    session: &Arc<Session>,
+    id: Id,
+    method: Method,
+    params: Option<&RawJson>,
+) -> HttpResponse {
+    let (encoder, dispatch) = stateful::request(session, id, method, params);
+    listen(&visit, session);
+    if let Dispatch::Here(answer) = dispatch {
+        return json(StatusCode::OK, call::here(&encoder, answer));
+    }
+    let mut reader = session.streams().open_answer();
+    let (log, owner) = (Arc::clone(reader.log()), Arc::clone(session));
+    let stage = visit.face.stage.clone();
+    visit.listener.clients.calls().spawn(async move {
+        let response = call::run(&owner, &stage, &encoder, dispatch, &*log).await;
+        log.close(response);
+    });
+    let hold = Hold::new(hold_time(session));
+    match hold.wait(reader.next()).await {
+        Some(Some(event)) if event.is_answer => json(StatusCode::OK, event.message),
+        Some(Some(event)) => stream(&visit, session, reader, vec![event]),
+        // Cancelled by the client, or the session has ended: there is no response, and the stream says so.
+        Some(None) => event_stream(futures_util::stream::empty()),
+        None => stream(&visit, session, reader, Vec::new()),
+    }
+}
+
+/// Turns the answer of a request into a stream.
+pub(crate) fn stream(
+    visit: &Visit,
+    session: &Arc<Session>,
+    reader: EventReader,
+    taken: Vec<StoredEvent>,
+) -> HttpResponse {
+    if session.is_resumable() {
+        session.streams().keep(reader.log());
+    }
+    let keep_alive = visit.listener.clients.bounds().keep_alive;
+    let stream = SessionStream::new(Arc::clone(session), reader, 0, keep_alive, None);
+    event_stream(stream.after(taken))
+}
+
+/// Takes a notification of a session.
+pub(crate) fn notification(
+    visit: &Visit,
+    session: &Arc<Session>,
+    method: &Method,
+    params: Option<&RawJson>,
+) {
+    stateful::notification(session, method, params);
+    listen(visit, session);
+}
+
+/// Forwards what the session hears, once it is ready and has a standing stream to hear it on.
+pub(crate) fn listen(visit: &Visit, session: &Arc<Session>) {
+    if !session.streams().has_standing() {
+        return;
+    }
+    session.listen(|| {
+        let listener = Arc::clone(&visit.listener);
+        let route = visit.face.route.clone();
+        let stage = move || listener.view().face(&route).map(|face| face.stage.clone());
+        let sink = Arc::clone(session);
+        let send = move |message: Bytes| {
+            sink.streams().send_unsolicited(&message);
+            std::future::ready(())
+        };
+        let forwarding = listening::forward(Arc::clone(session), stage, send);
+        let background = visit.listener.clients.background();
+        background.spawn(forwarding).abort_handle()
+    });
+}
+
+/// How long headers wait for the first event (design §4). A session that can resume should have its first event id
+/// before its connection can break; to others JSON is kinder than a stream.
+pub(crate) fn hold_time(session: &Session) -> Duration {
+    if session.is_resumable() {
+        Duration::from_millis(50)
+    } else {
+        Duration::from_secs(5)
+    }
+}
