@@ -42,6 +42,12 @@ impl Diagnostics {
     }
 }
 
+impl From<Diagnostic> for Diagnostics {
+    fn from(only: Diagnostic) -> Self {
+        Self(vec![only])
+    }
+}
+
 /// Collects complaints on the way.
 #[derive(Debug)]
 pub(crate) struct Complaints {

@@ -11,6 +11,7 @@ mod config;
 mod diagnostics;
 mod document;
 mod environment;
+mod import;
 mod locate;
 mod reference;
 mod resolve;
@@ -25,6 +26,7 @@ pub use config::{
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use document::json_schema;
 pub use environment::Environment;
+pub use import::{Imported, Remark, import};
 pub use locate::{NotFound, locate};
 pub use reference::reference_page;
 pub use resolve::{load, parse};

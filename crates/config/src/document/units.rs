@@ -42,6 +42,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
         "min" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
+        "m" => return Err("minutes are written `min`, as in `10min`"),
         _ => return Err(HELP),
     };
     match number.checked_mul(milliseconds) {

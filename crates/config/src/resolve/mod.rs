@@ -12,6 +12,8 @@ mod process;
 mod route;
 mod secret;
 
+pub(crate) use backend::is_backend_name;
+
 use std::path::{Component, Path, PathBuf};
 use std::sync::LazyLock;
 
