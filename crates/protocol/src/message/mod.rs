@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::scan::{self, Cursor, Elements, Member, Members};
-use crate::{Id, InvalidJson, JsonRpcError, MAX_DEPTH, Method, RawJson};
+use crate::{Id, InvalidJson, JsonRpcError, Method, RawJson};
 
 /// One JSON-RPC message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,18 +80,15 @@ pub fn parse_incoming(text: &Bytes) -> Result<Incoming, MessageError> {
     if cursor.peek() != Some(b'[') {
         return read_whole(text).map(Incoming::Single);
     }
-    let Some(mut elements) = Elements::at(cursor, MAX_DEPTH) else {
+    let Some(mut elements) = Elements::checking(text) else {
         return Err(MessageError::not_a_message(None, "not a batch"));
     };
     let mut batch = Vec::new();
     while let Some(element) = elements.next()? {
-        let mut fields = Fields::default();
-        batch.push(
-            match Members::at(Cursor::new(text, element.start), MAX_DEPTH) {
-                Some(mut members) => read_members(text, &mut members, &mut fields),
-                None => Err(MessageError::not_a_message(None, "a message is an object")),
-            },
-        );
+        batch.push(match Members::at(text, element.start) {
+            Some(mut members) => read_members(text, &mut members),
+            None => Err(MessageError::not_a_message(None, "a message is an object")),
+        });
     }
     elements.into_cursor().end()?;
     if batch.is_empty() {
@@ -114,19 +111,13 @@ pub fn parse_message(text: &Bytes) -> Result<Message, MessageError> {
 }
 
 fn read_whole(text: &Bytes) -> Result<Message, MessageError> {
-    let Some(mut members) = Members::of(text) else {
+    let Some(mut members) = Members::checking(text) else {
         // Tells text that is no JSON at all from JSON that is no message.
         scan::check(text)?;
         return Err(MessageError::not_a_message(None, "a message is an object"));
     };
-    let mut fields = Fields::default();
-    let message = read_members(text, &mut members, &mut fields);
-    if let Err(error) = &message
-        && error.kind == MessageErrorKind::NotAMessage
-    {
-        // Go on to the end: text that is not well-formed is a syntax error first.
-        while members.next()?.is_some() {}
-    }
+    let message = read_members(text, &mut members);
+    // Text that is not well-formed is a syntax error before anything else.
     members.into_cursor().end()?;
     message
 }
@@ -142,11 +133,8 @@ struct Fields {
     error: Option<Range<usize>>,
 }
 
-fn read_members(
-    text: &Bytes,
-    members: &mut Members<'_>,
-    fields: &mut Fields,
-) -> Result<Message, MessageError> {
+fn read_members(text: &Bytes, members: &mut Members<'_>) -> Result<Message, MessageError> {
+    let mut fields = Fields::default();
     let mut twice = None;
     while let Some(member) = members.next()? {
         if fields.store(&member) {
@@ -238,7 +226,7 @@ impl Fields {
 
 /// Reads an error object. A missing `message` becomes an empty one: the call it ends must end all the same.
 fn read_error(text: &Bytes, start: usize) -> Option<JsonRpcError> {
-    let mut members = Members::at(Cursor::new(text, start), MAX_DEPTH)?;
+    let mut members = Members::at(text, start)?;
     let mut code = None;
     let mut error = JsonRpcError::new(0, "");
     while let Some(member) = members.next().ok()? {

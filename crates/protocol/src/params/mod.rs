@@ -8,8 +8,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::object::{MemberCutter, Splice, edit_member, prepend};
-use crate::scan::{self, Cursor, Member, Members};
-use crate::{LogLevel, MAX_DEPTH, Method, RawJson, Revision};
+use crate::scan::{self, Member, Members};
+use crate::{LogLevel, Method, RawJson, Revision};
 
 /// Keys of `_meta` that belong to the protocol (digest §1.6).
 pub mod meta_key {
@@ -214,7 +214,7 @@ impl SplitParams {
         let mut meta_seen = false;
         while let Some(member) = members.next().map_err(|_| ParamsError::NotAnObject)? {
             let range = member.start..member.value.end;
-            let stays = if member.raw_key == b"_meta" || member.key() == "_meta" {
+            let stays = if member.key() == "_meta" {
                 if std::mem::replace(&mut meta_seen, true) {
                     return Err(ParamsError::Twice("_meta"));
                 }
@@ -344,7 +344,7 @@ impl RequestMeta {
             member: "_meta",
             expected: "an object",
         };
-        let Some(mut members) = Members::at(Cursor::new(whole, place.start), MAX_DEPTH) else {
+        let Some(mut members) = Members::at(whole, place.start) else {
             return Err(not_an_object);
         };
         let mut cutter = MemberCutter::default();
@@ -417,7 +417,7 @@ impl Reference {
             member: "ref",
             expected: "`ref/prompt` with a `name`, or `ref/resource` with a `uri`",
         };
-        let Some(mut members) = Members::at(Cursor::new(whole, place.start), MAX_DEPTH) else {
+        let Some(mut members) = Members::at(whole, place.start) else {
             return Err(wrong);
         };
         let (mut kind, mut name, mut uri) = (None, None, None);

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::RawJson;
 use crate::object::{MemberCutter, Splice, prepend};
 use crate::params::meta_key;
-use crate::scan::{self, Cursor, Members};
-use crate::{MAX_DEPTH, RawJson};
+use crate::scan::{self, Members};
 
 /// A result, taken apart.
 #[derive(Debug, Clone)]
@@ -112,7 +112,7 @@ impl SplitResult {
         place: &Range<usize>,
         splice: &mut Splice<'_>,
     ) -> Result<bool, InvalidResult> {
-        let Some(mut members) = Members::at(Cursor::new(whole, place.start), MAX_DEPTH) else {
+        let Some(mut members) = Members::at(whole, place.start) else {
             return Ok(false);
         };
         let mut cutter = MemberCutter::default();

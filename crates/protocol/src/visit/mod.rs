@@ -8,8 +8,8 @@
 use std::ops::Range;
 
 use crate::object::Splice;
-use crate::scan::{self, Cursor, Elements, Members};
-use crate::{MAX_DEPTH, Method, RawJson};
+use crate::scan::{self, Elements, Members};
+use crate::{Method, RawJson};
 
 /// Where a URI stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -206,7 +206,7 @@ impl Visit<'_> {
         let Some(array) = array else {
             return;
         };
-        let mut elements = Elements::at(Cursor::new(self.text, array.start), MAX_DEPTH);
+        let mut elements = Elements::at(self.text, array.start);
         while let Some(Ok(Some(element))) = elements.as_mut().map(Elements::next) {
             visit(self, element);
         }
@@ -233,7 +233,7 @@ pub(crate) fn places<const N: usize>(
     names: [&str; N],
 ) -> [Option<Range<usize>>; N] {
     let mut found = [const { None }; N];
-    let mut members = Members::at(Cursor::new(text, start), MAX_DEPTH);
+    let mut members = Members::at(text, start);
     while let Some(Ok(Some(member))) = members.as_mut().map(Members::next) {
         let key = member.key();
         if let Some(index) = names.iter().position(|name| *name == key) {
