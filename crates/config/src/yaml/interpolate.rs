@@ -72,7 +72,8 @@ fn replace(
             None => (body, None),
         };
         if !is_variable(name) {
-            let message = format!("`{name}` is not the name of an environment variable");
+            // Not what it says: it may be part of a password.
+            let message = "a `${…}` that does not hold the name of an environment variable";
             let help =
                 "write `${NAME}` or `${NAME:-default}`, and `$${` for the characters themselves";
             complaints.add_with_help(mark, path, message, help);
@@ -148,7 +149,7 @@ mod tests {
     fn a_reference_that_cannot_be_followed_is_complained_about() {
         check("${NOT_SET}", Err("`NOT_SET` is not set"));
         check("${A", Err("without its `}`"));
-        check("${input:x}", Err("not the name"));
-        check("${}", Err("not the name"));
+        check("${input:x}", Err("does not hold the name"));
+        check("${}", Err("does not hold the name"));
     }
 }

@@ -9,6 +9,7 @@ mod deserialize;
 mod interpolate;
 mod node;
 mod parse;
+mod shape;
 mod spanned;
 mod suggest;
 
