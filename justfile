@@ -37,6 +37,12 @@ conformance *ARGUMENTS:
     cargo build --bin isthmus
     scripts/conformance --gateway target/debug/isthmus {{ARGUMENTS}}
 
+# Let the official SDK clients use the example fleet through the gateway.
+peers *ARGUMENTS:
+    scripts/install-test-peers
+    cargo build --workspace --bins
+    scripts/test-peers --gateway target/debug/isthmus {{ARGUMENTS}}
+
 # Compare the gateway with a direct call and with nginx. `just bench --help` says how.
 bench *ARGUMENTS:
     cargo build --release --bin isthmus
