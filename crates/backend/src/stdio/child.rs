@@ -51,6 +51,9 @@ pub(crate) enum StdioError {
         /// What the system says.
         source: io::Error,
     },
+    /// It runs, but does not listen or speak any more.
+    #[error("it closed its stdin or stdout without ending")]
+    Deaf,
     /// It ended.
     #[error("{exit}; its last words: {last_words}")]
     Ended {
@@ -66,8 +69,6 @@ pub(crate) enum StdioError {
 pub(crate) struct Exit {
     /// The exit code, 128 + n for signal n.
     pub(crate) code: i32,
-    /// We had asked it to end.
-    pub(crate) asked: bool,
 }
 
 /// A started child. Dropping it asks the guard to end it.
@@ -142,7 +143,9 @@ impl StdioError {
     pub(crate) fn at(self, backend: &BackendName) -> Error {
         let kind = ErrorKind::BackendUnavailable(backend.clone());
         let message = match &self {
-            Self::Program(_) | Self::Start { .. } => format!("backend `{backend}`: {self}"),
+            Self::Program(_) | Self::Start { .. } | Self::Deaf => {
+                format!("backend `{backend}`: {self}")
+            }
             // Its last words may be nobody's business but the operator's.
             Self::Ended { exit, .. } => format!("backend `{backend}`: {exit}"),
         };
@@ -172,7 +175,6 @@ impl RunningChild {
             status = self.child.wait() => Some(status),
             () = stop.cancelled() => None,
         };
-        let asked = own_end.is_none();
         let status = match own_end {
             Some(status) => status,
             None => self.end().await,
@@ -187,7 +189,7 @@ impl RunningChild {
             }
             Err(_) => -1,
         };
-        Exit { code, asked }
+        Exit { code }
     }
 
     async fn end(&mut self) -> io::Result<ExitStatus> {

@@ -27,14 +27,14 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use isthmus_config::ProcessLimits;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getpid, getppid,
     pidfd_open, set_child_subreaper, setrlimit, setsid, wait,
 };
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{self, SignalKind};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::processes;
@@ -120,7 +120,7 @@ enum GuardError {
 /// Everything the guard waits for, registered before the program starts so that nothing is missed.
 struct Watch {
     gateway: Pid,
-    gateway_end: Option<AsyncFd<OwnedFd>>,
+    gateway_gone: oneshot::Receiver<()>,
     child: unix::Signal,
     terminate: unix::Signal,
     interrupt: unix::Signal,
@@ -284,14 +284,16 @@ enum Sign {
 
 impl Watch {
     fn new(gateway: Pid) -> Result<Self, GuardError> {
-        let gateway_end = match pidfd_open(gateway, PidfdFlags::NONBLOCK) {
-            Ok(descriptor) => Some(AsyncFd::with_interest(descriptor, Interest::READABLE)?),
+        let (gone, gateway_gone) = oneshot::channel();
+        match pidfd_open(gateway, PidfdFlags::empty()) {
+            Ok(descriptor) => announce_end(descriptor, gone)?,
             Err(Errno::SRCH) => return Err(GuardError::Orphaned),
-            Err(_) => None,
-        };
+            // A kernel before 5.3: `gone` is dropped, which makes us look at our parent instead.
+            Err(_) => {}
+        }
         Ok(Self {
             gateway,
-            gateway_end,
+            gateway_gone,
             child: unix::signal(SignalKind::child())?,
             terminate: unix::signal(SignalKind::terminate())?,
             interrupt: unix::signal(SignalKind::interrupt())?,
@@ -305,20 +307,31 @@ impl Watch {
             _ = self.terminate.recv() => Sign::Told,
             _ = self.interrupt.recv() => Sign::Told,
             _ = self.hang_up.recv() => Sign::Told,
-            () = gateway_gone(self.gateway_end.as_ref(), self.gateway) => Sign::GatewayGone,
+            () = gateway_gone(&mut self.gateway_gone, self.gateway) => Sign::GatewayGone,
         }
     }
 }
 
-async fn gateway_gone(descriptor: Option<&AsyncFd<OwnedFd>>, gateway: Pid) {
-    if let Some(descriptor) = descriptor
-        && descriptor.readable().await.is_ok()
-    {
+async fn gateway_gone(gone: &mut oneshot::Receiver<()>, gateway: Pid) {
+    if !gone.is_terminated() && gone.await.is_ok() {
         return;
     }
     while getppid() == Some(gateway) {
         tokio::time::sleep(PARENT_CHECK).await;
     }
+}
+
+/// Waits in a thread until the process behind a pidfd has ended: tokio has no safe way to wait for a descriptor of any
+/// kind. The thread ends with the guard.
+fn announce_end(process: OwnedFd, ended: oneshot::Sender<()>) -> io::Result<()> {
+    let wait = move || {
+        let mut descriptors = [PollFd::new(&process, PollFlags::IN)];
+        while poll(&mut descriptors, None) == Err(Errno::INTR) {}
+        // Nobody listens once the guard is ending everything anyway.
+        let _ = ended.send(());
+    };
+    let thread = std::thread::Builder::new().name("gateway-watch".to_owned());
+    thread.spawn(wait).map(drop)
 }
 
 /// Lets go of the program's streams: the gateway is to see their end when the program closes them, not when we do.

@@ -5,19 +5,26 @@
 //! each line, queue and wait is bounded, and no process is left behind.
 
 mod child;
+mod companion;
 #[cfg(target_os = "linux")]
 mod guard;
 mod lines;
+mod open;
 mod piped;
 #[cfg(target_os = "linux")]
 mod processes;
 mod program;
 mod restart;
 mod stderr;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
 
 pub(crate) use child::{ChildSettings, StdioError};
+pub(crate) use companion::{Companion, CompanionState};
 #[cfg(target_os = "linux")]
 pub use guard::guard_main;
+pub(crate) use open::open;
+#[cfg(test)]
 pub(crate) use piped::start_piped;
 pub(crate) use restart::{AfterCrash, Phase, Supervisor, chance};
 

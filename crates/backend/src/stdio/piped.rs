@@ -44,7 +44,17 @@ pub(crate) fn start_piped(
     let (exit, exited) = watch::channel(None);
     let words = LastWords::default();
     let text = FreeText::new(settings.backend.clone(), "stderr", words.clone());
-    let stop = maker.closing.clone();
+    // Fires with the pipe's own wish to end, or when the child is of no more use.
+    let stop = maker.closing.child_token();
+    let incoming = Incoming {
+        backend: settings.backend.clone(),
+        lines: LineReader::new(stdout, settings.longest_line),
+        exited,
+        words,
+        closing: maker.closing.clone(),
+        stop: stop.clone(),
+        over: false,
+    };
     background.spawn(async move {
         let gone = CancellationToken::new();
         let process = async {
@@ -71,14 +81,6 @@ pub(crate) fn start_piped(
         exit.send_replace(Some(how));
         maker.ended.cancel();
     });
-    let incoming = Incoming {
-        backend: settings.backend.clone(),
-        lines: LineReader::new(stdout, settings.longest_line),
-        exited,
-        words,
-        closing: end.closing(),
-        over: false,
-    };
     Ok(Pipe {
         backend: settings.backend.clone(),
         outgoing,
@@ -133,6 +135,7 @@ struct Incoming {
     exited: watch::Receiver<Option<Exit>>,
     words: LastWords,
     closing: CancellationToken,
+    stop: CancellationToken,
     over: bool,
 }
 
@@ -154,7 +157,7 @@ impl Incoming {
                 Ok(Some(line)) if line.iter().all(u8::is_ascii_whitespace) => {}
                 Ok(Some(line)) => return Some(Ok(PipeEvent::Message(line))),
                 Err(error @ LineError::TooLong(_)) => {
-                    self.closing.cancel();
+                    self.stop.cancel();
                     let kind = ErrorKind::BackendMisbehaved(self.backend.clone());
                     let message = format!("backend `{}`: {error}", self.backend);
                     return Some(Err(Error::new(kind, message)));
@@ -167,20 +170,17 @@ impl Incoming {
     /// Why there is no more to read; `None` if we wanted it so.
     async fn end(&mut self) -> Option<Error> {
         let exit = self.exited.wait_for(Option::is_some);
-        let exit = tokio::time::timeout(EXIT_FOLLOWS, exit).await;
-        match exit {
-            Ok(Ok(exit)) => {
-                let exit = exit.as_ref().copied()?;
-                (!exit.asked).then(|| StdioError::ended(exit, &self.words).at(&self.backend))
-            }
-            _ if self.closing.is_cancelled() => None,
-            _ => {
-                self.closing.cancel();
-                let kind = ErrorKind::BackendUnavailable(self.backend.clone());
-                let message = format!("backend `{}`: it closed its stdout", self.backend);
-                Some(Error::new(kind, message))
-            }
-        }
+        let exit = match tokio::time::timeout(EXIT_FOLLOWS, exit).await {
+            Ok(Ok(exit)) => *exit,
+            _ => None,
+        };
+        let failure = match exit {
+            _ if self.closing.is_cancelled() => return None,
+            Some(exit) if !self.stop.is_cancelled() => StdioError::ended(exit, &self.words),
+            _ => StdioError::Deaf,
+        };
+        self.stop.cancel();
+        Some(failure.at(&self.backend))
     }
 }
 

@@ -81,6 +81,13 @@ impl FreeText {
         self.report_dropped();
     }
 
+    /// Reads until the end of a stream that may be missing.
+    pub(crate) async fn listen_to(self, reader: Option<impl AsyncRead + Unpin>) {
+        if let Some(reader) = reader {
+            self.listen(reader).await;
+        }
+    }
+
     fn take(&mut self, piece: &[u8]) {
         let (text, ends) = match piece.split_last() {
             Some((b'\n', text)) => (text, true),

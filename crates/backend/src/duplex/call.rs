@@ -1,0 +1,149 @@
+//! One call in flight, on its caller's side.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use isthmus_exchange::{BackendName, Error, ErrorKind, Outcome, Reply, Step};
+use isthmus_protocol::RawJson;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::call_buffer::{Answer, Arrival, CallBuffer};
+use super::link::Link;
+
+/// Turns a `result` object into an outcome.
+pub(super) type ReadResult = fn(&BackendName, &RawJson) -> Result<Outcome, Error>;
+
+/// One call in flight. Dropping it before its end cancels it at the backend.
+pub(super) struct Call {
+    link: Arc<Link>,
+    id: u64,
+    buffer: Arc<CallBuffer>,
+    cancellable: bool,
+    deadline: Option<Pin<Box<Sleep>>>,
+    finished: bool,
+}
+
+impl Call {
+    pub(super) fn new(
+        link: Arc<Link>,
+        id: u64,
+        buffer: Arc<CallBuffer>,
+        cancellable: bool,
+    ) -> Self {
+        Self {
+            link,
+            id,
+            buffer,
+            cancellable,
+            deadline: None,
+            finished: false,
+        }
+    }
+
+    /// The same call, given up at `deadline`.
+    pub(super) fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
+        self
+    }
+
+    /// Its id, as the backend knows it.
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether the answer has arrived.
+    pub(super) fn is_finished(&self) -> bool {
+        self.buffer.is_finished()
+    }
+
+    /// Waits for the answer and drops the events on the way.
+    pub(super) async fn answer(&mut self) -> Answer {
+        std::future::poll_fn(|context| {
+            loop {
+                if let Arrival::Answer(answer) = ready!(self.poll_arrival(context)) {
+                    return Poll::Ready(answer);
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits for the first sign of an answer. One that is complete by then needs no stream.
+    pub(super) async fn reply(mut self, read: ReadResult) -> Result<Reply, Error> {
+        match std::future::poll_fn(|context| self.poll_arrival(context)).await {
+            Arrival::Answer(answer) => self.read(answer, read).map(Reply::ready),
+            Arrival::Event(event) => Ok(Reply::running(Steps {
+                first: Some(Step::Event(event)),
+                call: self,
+                read,
+            })),
+        }
+    }
+
+    fn read(&self, answer: Answer, read: ReadResult) -> Result<Outcome, Error> {
+        read(&self.link.shared.backend, &answer?)
+    }
+
+    fn poll_arrival(&mut self, context: &mut Context<'_>) -> Poll<Arrival> {
+        if let Poll::Ready(arrival) = self.buffer.poll_take(context) {
+            self.finished |= matches!(arrival, Arrival::Answer(_));
+            return Poll::Ready(arrival);
+        }
+        if let Some(deadline) = &mut self.deadline {
+            ready!(deadline.as_mut().poll(context));
+            self.deadline = None;
+            self.link.shared.abandon(self.id, self.cancellable);
+            self.finished = true;
+            let backend = &self.link.shared.backend;
+            let message = format!("backend `{backend}` did not answer in time");
+            let kind = ErrorKind::TimedOut(Some(backend.clone()));
+            return Poll::Ready(Arrival::Answer(Err(Error::new(kind, message))));
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.link.shared.abandon(self.id, self.cancellable);
+        }
+    }
+}
+
+/// The rest of a call as the steps of a reply.
+struct Steps {
+    first: Option<Step>,
+    call: Call,
+    read: ReadResult,
+}
+
+impl Stream for Steps {
+    type Item = Step;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Step>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        if self.call.finished {
+            return Poll::Ready(None);
+        }
+        let step = match ready!(self.call.poll_arrival(context)) {
+            Arrival::Event(event) => Step::Event(event),
+            Arrival::Answer(answer) => Step::Done(self.call.read(answer, self.read)),
+        };
+        Poll::Ready(Some(step))
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("backend", &self.link.shared.backend)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

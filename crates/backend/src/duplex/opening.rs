@@ -1,0 +1,325 @@
+//! The handshakes of both eras over a pipe, and finding out which one to use (digest §2E).
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use isthmus_exchange::{Error, ErrorKind, PeerFacts, Wants};
+use isthmus_protocol::object::{assemble, elements, member, member_at, string_member, text};
+use isthmus_protocol::params::{StatelessStamp, TraceStamp, meta_key, stamp_stateless};
+use isthmus_protocol::{Era, Id, JsonRpcError, Method, RawJson, Revision, code};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
+
+use super::call::Call;
+use super::link::{Link, Sending};
+use super::outcome::misbehaved;
+use super::pipe::Pipe;
+use super::{StatefulDuplex, StatelessDuplex};
+use crate::conversation::Conversation;
+
+/// After a ping was answered and a probe was not, the probe will not be either: the server ignores unknown methods.
+const PROBE_AFTER_PING: Duration = Duration::from_millis(250);
+/// How long a silent server is waited for before `initialize` follows the probe (E-6). It may still be starting.
+const PROBE: Duration = Duration::from_secs(10);
+
+/// What every conversation over a pipe is opened with.
+#[derive(Debug, Clone)]
+pub(crate) struct Opening {
+    /// Our `Implementation` object.
+    pub(crate) client_info: RawJson,
+    /// The capabilities that a session declares; an object. Stateless conversations declare them per request.
+    pub(crate) capabilities: RawJson,
+    /// When to give up.
+    pub(crate) deadline: Instant,
+    /// Calls in flight at most.
+    pub(crate) most_in_flight: usize,
+}
+
+/// A conversation and how its era was found out.
+#[derive(Debug)]
+pub(crate) struct Detected {
+    /// The conversation.
+    pub(crate) conversation: Arc<dyn Conversation>,
+    /// What the verdict rests on, for people.
+    pub(crate) evidence: &'static str,
+}
+
+/// Why detecting the era failed.
+#[derive(Debug)]
+pub(crate) enum DetectError {
+    /// The pipe ended while the server was being probed: some stateful ones do not survive an unexpected first message
+    /// (E-9). To be tried again with [`StatefulDuplex::open`]; not a crash.
+    DiedOnProbe(Error),
+    /// Anything else.
+    Failed(Error),
+}
+
+/// Finds out the era of the server behind `pipe` and opens a conversation in it.
+pub(crate) async fn open_detecting(
+    pipe: Pipe,
+    opening: &Opening,
+    background: &Handle,
+) -> Result<Detected, DetectError> {
+    let link = Link::start(pipe, opening.most_in_flight, background);
+    let verdict = within(&link, opening.deadline, detect(&link, opening)).await;
+    let verdict = verdict.map_err(|error| match error.kind() {
+        ErrorKind::BackendUnavailable(_) => DetectError::DiedOnProbe(error),
+        _ => DetectError::Failed(error),
+    })?;
+    let (conversation, evidence): (Arc<dyn Conversation>, _) = match verdict {
+        Verdict::Stateless(facts) => {
+            let conversation = StatelessDuplex::new(link, facts, opening);
+            (Arc::new(conversation), "answered server/discover")
+        }
+        Verdict::Stateful(facts, evidence) => {
+            (Arc::new(StatefulDuplex::new(link, facts)), evidence)
+        }
+    };
+    Ok(Detected {
+        conversation,
+        evidence,
+    })
+}
+
+/// Opens a stateful conversation: `initialize`, then `notifications/initialized` (LC-1).
+pub(super) async fn open_stateful(
+    pipe: Pipe,
+    opening: &Opening,
+    background: &Handle,
+) -> Result<(Arc<Link>, PeerFacts), Error> {
+    let link = Link::start(pipe, opening.most_in_flight, background);
+    let opened = async {
+        let answer = initialize(&link, opening).await?.answer().await?;
+        settle_stateful(&link, &answer).await
+    };
+    let facts = within(&link, opening.deadline, opened).await?;
+    Ok((link, facts))
+}
+
+/// Opens a stateless conversation: only `server/discover`, for the facts.
+pub(super) async fn open_stateless(
+    pipe: Pipe,
+    opening: &Opening,
+    background: &Handle,
+) -> Result<(Arc<Link>, PeerFacts), Error> {
+    let link = Link::start(pipe, opening.most_in_flight, background);
+    link.shared.set_era(Era::Stateless);
+    let opened = async {
+        let answer = probe(&link, &Method::ServerDiscover, opening)
+            .await?
+            .answer()
+            .await?;
+        let facts = discovered(&answer);
+        facts.ok_or_else(|| misbehaved(&link.shared.backend, "does not speak revision 2026-07-28"))
+    };
+    let facts = within(&link, opening.deadline, opened).await?;
+    Ok((link, facts))
+}
+
+enum Verdict {
+    Stateless(PeerFacts),
+    Stateful(PeerFacts, &'static str),
+}
+
+async fn detect(link: &Arc<Link>, opening: &Opening) -> Result<Verdict, Error> {
+    let begun = Instant::now();
+    let mut discover = probe(link, &Method::ServerDiscover, opening).await?;
+    // Allowed before `initialize` (1125:basic/lifecycle): it tells a server that ignores unknown methods from one that
+    // has not started to read yet.
+    let mut ping = probe(link, &Method::Ping, opening).await?;
+    let mut silence_ends = begun + PROBE;
+    let mut pinged = false;
+    let (evidence, mut probing) = loop {
+        tokio::select! {
+            biased;
+            answer = discover.answer() => match read_probe(link, answer)? {
+                Some(facts) => return Ok(stateless(link, facts)),
+                None => break ("refused server/discover", false),
+            },
+            answer = ping.answer(), if !pinged => {
+                alive(answer)?;
+                pinged = true;
+                silence_ends = silence_ends.min(Instant::now() + PROBE_AFTER_PING);
+            }
+            () = sleep_until(silence_ends) => break ("did not answer server/discover", true),
+        }
+    };
+    // If the probe is still open, whichever answers wins; an error from one leaves it to the other.
+    let mut initializing = initialize(link, opening).await?;
+    let mut refused = None;
+    loop {
+        tokio::select! {
+            biased;
+            answer = discover.answer(), if probing => match read_probe(link, answer)? {
+                Some(facts) => return Ok(stateless(link, facts)),
+                None => probing = false,
+            },
+            answer = initializing.answer(), if refused.is_none() => match answer {
+                Ok(result) => {
+                    let facts = settle_stateful(link, &result).await?;
+                    return Ok(Verdict::Stateful(facts, evidence));
+                }
+                Err(error) => {
+                    alive(Err(error.clone()))?;
+                    refused = Some(error);
+                }
+            },
+            else => {
+                let unexpected = || link.shared.gone();
+                return Err(refused.unwrap_or_else(unexpected));
+            }
+        }
+    }
+}
+
+/// Any answer shows that somebody is there, an error as well; only the end of the pipe does not.
+fn alive(answer: Result<RawJson, Error>) -> Result<(), Error> {
+    match answer {
+        Err(error) if !matches!(error.kind(), ErrorKind::Answered { .. }) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn stateless(link: &Link, facts: PeerFacts) -> Verdict {
+    link.shared.set_era(Era::Stateless);
+    Verdict::Stateless(facts)
+}
+
+/// Reads the answer to a probe: the facts of a stateless server, or `None` for a stateful one.
+fn read_probe(link: &Link, answer: Result<RawJson, Error>) -> Result<Option<PeerFacts>, Error> {
+    match answer {
+        // A clean answer without our revision is a stateful server's (E-7).
+        Ok(result) => Ok(discovered(&result)),
+        Err(error) => match error.kind() {
+            ErrorKind::Answered {
+                error: answered, ..
+            } if is_stateless_only(answered) => {
+                let what = format!("speaks only revisions that we do not: {}", answered.message);
+                Err(misbehaved(&link.shared.backend, &what))
+            }
+            // Whatever the code is (E-2).
+            ErrorKind::Answered { .. } => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+/// An unsupported-revision error that lists what is supported, none of it stateful (MC-9).
+fn is_stateless_only(error: &JsonRpcError) -> bool {
+    let supported = error
+        .data
+        .as_ref()
+        .and_then(|data| member(data, "supported"));
+    error.code == code::UNSUPPORTED_PROTOCOL_VERSION
+        && supported.is_some_and(|supported| {
+            revisions(&supported)
+                .all(|revision| revision.is_none_or(|known| known.era() == Era::Stateless))
+        })
+}
+
+fn revisions(list: &RawJson) -> impl Iterator<Item = Option<Revision>> {
+    let list = elements(list).unwrap_or_default().into_iter();
+    list.map(|revision| text(&revision)?.parse().ok())
+}
+
+/// What a DiscoverResult says, if it lists our revision.
+fn discovered(result: &RawJson) -> Option<PeerFacts> {
+    let supported = member(result, "supportedVersions")?;
+    revisions(&supported)
+        .any(|revision| revision == Some(Revision::LATEST))
+        .then(|| PeerFacts {
+            revision: Revision::LATEST,
+            capabilities: object_member(result, "capabilities"),
+            server_info: member_at(result, &["_meta", meta_key::SERVER_INFO]),
+            instructions: string_member(result, "instructions"),
+        })
+}
+
+/// Reads an InitializeResult and tells the server that we are ready.
+async fn settle_stateful(link: &Link, result: &RawJson) -> Result<PeerFacts, Error> {
+    let version = string_member(result, "protocolVersion").unwrap_or_default();
+    let revision = version.parse().ok();
+    let Some(revision) = revision.filter(|revision: &Revision| revision.era() == Era::Stateful)
+    else {
+        let what = format!("answered `initialize` with the unusable revision `{version}`");
+        return Err(misbehaved(&link.shared.backend, &what));
+    };
+    link.shared.set_era(Era::Stateful);
+    link.notify(&Method::Initialized, &RawJson::empty_object())
+        .await?;
+    Ok(PeerFacts {
+        revision,
+        capabilities: object_member(result, "capabilities"),
+        server_info: member(result, "serverInfo"),
+        instructions: string_member(result, "instructions"),
+    })
+}
+
+fn object_member(object: &RawJson, key: &str) -> RawJson {
+    let member = member(object, key).filter(RawJson::is_object);
+    member.unwrap_or_else(RawJson::empty_object)
+}
+
+async fn initialize(link: &Arc<Link>, opening: &Opening) -> Result<Call, Error> {
+    let params = assemble([
+        (
+            "protocolVersion",
+            RawJson::string(Revision::LATEST_STATEFUL.as_str()),
+        ),
+        ("capabilities", opening.capabilities.clone()),
+        ("clientInfo", opening.client_info.clone()),
+    ]);
+    send_quietly(link, &Method::Initialize, params).await
+}
+
+/// Sends a request with nothing but the envelope of the stateless era, which means nothing to a stateful server.
+async fn probe(link: &Arc<Link>, method: &Method, opening: &Opening) -> Result<Call, Error> {
+    let params = stamp_stateless(
+        &RawJson::empty_object(),
+        &StatelessStamp {
+            revision: Revision::LATEST,
+            capabilities: &opening.capabilities,
+            client_info: &opening.client_info,
+            log_level: None,
+            progress_token: None,
+            trace: TraceStamp::default(),
+        },
+    );
+    send_quietly(link, method, params).await
+}
+
+async fn send_quietly(link: &Arc<Link>, method: &Method, params: RawJson) -> Result<Call, Error> {
+    let sending = Sending {
+        method,
+        params: |_: &Id| params,
+        wants: Wants::default(),
+        acknowledged: None,
+        cancellable: false,
+    };
+    link.send(sending).await
+}
+
+/// Runs a handshake until `deadline`. An error that the server answers with is no answer to any caller's request.
+async fn within<T>(
+    link: &Link,
+    deadline: Instant,
+    handshake: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let backend = &link.shared.backend;
+    let handshake = pin!(handshake);
+    match tokio::time::timeout_at(deadline, handshake).await {
+        Ok(Err(error)) if matches!(error.kind(), ErrorKind::Answered { .. }) => {
+            let what = format!("refuses the handshake: {error}");
+            Err(misbehaved(backend, &what).caused_by(error))
+        }
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let kind = ErrorKind::TimedOut(Some(backend.clone()));
+            let message = format!(
+                "backend `{backend}` did not answer the handshake in time; is it an MCP server?"
+            );
+            Err(Error::new(kind, message))
+        }
+    }
+}

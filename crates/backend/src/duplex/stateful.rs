@@ -1,0 +1,163 @@
+//! A conversation with a stateful server over a pipe.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use isthmus_exchange::{BoxFuture, Error, ErrorKind, PeerFacts, Reply};
+use isthmus_protocol::object::{assemble, member_at};
+use isthmus_protocol::params::{TraceStamp, stamp_stateful};
+use isthmus_protocol::{Id, Method, RawJson};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, broadcast};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::link::{Link, Sending};
+use super::opening::{self, Opening};
+use super::outcome;
+use super::pipe::Pipe;
+use crate::conversation::{Conversation, Outgoing, PeerNotice, Watch};
+
+/// How long a subscription may take.
+const SUBSCRIBE: Duration = Duration::from_secs(30);
+
+/// A conversation with a stateful server over a pipe.
+#[derive(Debug)]
+pub(crate) struct StatefulDuplex {
+    link: Arc<Link>,
+    facts: PeerFacts,
+    /// What is subscribed to; held while that changes.
+    watched: Mutex<BTreeSet<String>>,
+}
+
+impl StatefulDuplex {
+    /// Opens a conversation: `initialize` and `notifications/initialized` (LC-1).
+    pub(crate) async fn open(
+        pipe: Pipe,
+        opening: &Opening,
+        background: &Handle,
+    ) -> Result<Self, Error> {
+        let (link, facts) = opening::open_stateful(pipe, opening, background).await?;
+        Ok(Self::new(link, facts))
+    }
+
+    pub(super) fn new(link: Arc<Link>, facts: PeerFacts) -> Self {
+        Self {
+            link,
+            facts,
+            watched: Mutex::default(),
+        }
+    }
+
+    async fn send(&self, outgoing: Outgoing) -> Result<Reply, Error> {
+        let Outgoing {
+            method,
+            params,
+            wants,
+            trace,
+            deadline,
+            capabilities: _,
+            tool: _,
+        } = outgoing;
+        let trace = TraceStamp {
+            parent: trace.parent.as_deref(),
+            state: trace.state.as_deref(),
+            baggage: trace.baggage.as_deref(),
+        };
+        let sending = Sending {
+            method: &method,
+            params: |id: &Id| stamp_stateful(&params, wants.progress.then(|| id.raw()), trace),
+            wants,
+            acknowledged: None,
+            cancellable: true,
+        };
+        let call = self.link.send(sending).await?.until(deadline);
+        call.reply(outcome::stateful).await
+    }
+
+    /// Subscribes to `uri` or ends that. False if the server refuses.
+    async fn subscribe(&self, method: Method, uri: &str) -> Result<bool, Error> {
+        let params = assemble([("uri", RawJson::string(uri))]);
+        let mut outgoing = Outgoing::plain(method, params);
+        outgoing.deadline = Some(Instant::now() + SUBSCRIBE);
+        let answer = match self.send(outgoing).await {
+            Ok(reply) => reply.outcome().await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind(), ErrorKind::Answered { .. }) => {
+                tracing::debug!(backend = %self.link.shared.backend, uri, %error, "a subscription was refused");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn rewatch(&self, wanted: Watch) -> Result<Watch, Error> {
+        let mut watched = self.watched.lock().await;
+        let offered = member_at(&self.facts.capabilities, &["resources", "subscribe"]);
+        if offered.is_none_or(|offered| offered.as_str() != "true") {
+            let lists = wanted.lists;
+            return Ok(Watch {
+                lists,
+                uris: BTreeSet::new(),
+            });
+        }
+        let gone: Vec<String> = watched.difference(&wanted.uris).cloned().collect();
+        for uri in gone {
+            self.subscribe(Method::ResourcesUnsubscribe, &uri).await?;
+            watched.remove(&uri);
+        }
+        for uri in &wanted.uris {
+            if !watched.contains(uri) && self.subscribe(Method::ResourcesSubscribe, uri).await? {
+                watched.insert(uri.clone());
+            }
+        }
+        Ok(Watch {
+            lists: wanted.lists,
+            uris: watched.clone(),
+        })
+    }
+}
+
+impl Conversation for StatefulDuplex {
+    fn facts(&self) -> &PeerFacts {
+        &self.facts
+    }
+
+    fn request(self: Arc<Self>, outgoing: Outgoing) -> BoxFuture<'static, Result<Reply, Error>> {
+        Box::pin(async move { self.send(outgoing).await })
+    }
+
+    fn notify(
+        self: Arc<Self>,
+        method: Method,
+        params: RawJson,
+    ) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(async move { self.link.notify(&method, &params).await })
+    }
+
+    fn notices(&self) -> broadcast::Receiver<PeerNotice> {
+        self.link.shared.notices.subscribe()
+    }
+
+    fn watch(self: Arc<Self>, wanted: Watch) -> BoxFuture<'static, Result<Watch, Error>> {
+        Box::pin(async move { self.rewatch(wanted).await })
+    }
+
+    /// A pipe carries whatever the server says.
+    fn hears(&self) -> bool {
+        !self.link.shared.closed.is_cancelled()
+    }
+
+    fn closed(&self) -> CancellationToken {
+        self.link.shared.closed.clone()
+    }
+
+    fn close(&self) -> BoxFuture<'static, ()> {
+        let link = self.link.clone();
+        Box::pin(async move { link.close().await })
+    }
+}
