@@ -3,37 +3,19 @@
 //! One pass splits what a caller sent; stamping adds what the next hop needs. Members that nobody here owns, unknown
 //! keys of `_meta` among them, keep their bytes (digest §3.0, invariants 3 and 4).
 
+mod meta;
+mod stamp;
+
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::object::{MemberCutter, Splice, edit_member, prepend};
-use crate::scan::{self, Member, Members};
-use crate::{LogLevel, Method, RawJson, Revision};
+pub use meta::{RequestMeta, meta_key};
+pub use stamp::{StatelessStamp, TraceStamp, stamp_stateful, stamp_stateless, stamp_subscription};
 
-/// Keys of `_meta` that belong to the protocol (digest §1.6).
-pub mod meta_key {
-    /// The revision of a request.
-    pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-    /// What the client can do, for one request.
-    pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
-    /// Who the client says it is.
-    pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
-    /// The least severe log message that the request wants to hear.
-    pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-    /// Who the server says it is, in a result.
-    pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
-    /// The id of the listen request that a message belongs to.
-    pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
-    /// By which progress of a request is told.
-    pub const PROGRESS_TOKEN: &str = "progressToken";
-    /// W3C trace context: `traceparent`.
-    pub const TRACE_PARENT: &str = "traceparent";
-    /// W3C trace context: `tracestate`.
-    pub const TRACE_STATE: &str = "tracestate";
-    /// W3C baggage.
-    pub const BAGGAGE: &str = "baggage";
-}
+use crate::object::{MemberCutter, Splice};
+use crate::scan::{self, Member, Members};
+use crate::{Method, RawJson};
 
 /// Parameters, taken apart.
 #[derive(Debug, Clone)]
@@ -69,27 +51,6 @@ pub enum Reference {
     Resource(String),
 }
 
-/// The hop members of `params._meta`, as sent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RequestMeta {
-    /// The revision, not yet checked.
-    pub protocol_version: Option<String>,
-    /// The capability object.
-    pub client_capabilities: Option<RawJson>,
-    /// The client's name and version.
-    pub client_info: Option<RawJson>,
-    /// The log level, not yet checked.
-    pub log_level: Option<String>,
-    /// The progress token, a string or number.
-    pub progress_token: Option<RawJson>,
-    /// W3C `traceparent`.
-    pub traceparent: Option<String>,
-    /// W3C `tracestate`.
-    pub tracestate: Option<String>,
-    /// W3C `baggage`.
-    pub baggage: Option<String>,
-}
-
 /// The parameters have the wrong shape: -32602.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParamsError {
@@ -110,86 +71,6 @@ pub enum ParamsError {
     /// A member that we route by stands there twice: the backend might read the other one.
     #[error("`{0}` occurs twice")]
     Twice(&'static str),
-}
-
-/// W3C trace context to send on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TraceStamp<'a> {
-    /// `traceparent`.
-    pub parent: Option<&'a str>,
-    /// `tracestate`.
-    pub state: Option<&'a str>,
-    /// `baggage`.
-    pub baggage: Option<&'a str>,
-}
-
-/// What a request to a stateless peer says of its hop (MC-1).
-#[derive(Debug, Clone, Copy)]
-pub struct StatelessStamp<'a> {
-    /// The revision spoken.
-    pub revision: Revision,
-    /// What may be asked of us for this request; an object.
-    pub capabilities: &'a RawJson,
-    /// Who we are; an object.
-    pub client_info: &'a RawJson,
-    /// The least severe log message wanted.
-    pub log_level: Option<LogLevel>,
-    /// Our token, if progress is wanted.
-    pub progress_token: Option<&'a RawJson>,
-    /// The trace context.
-    pub trace: TraceStamp<'a>,
-}
-
-/// Adds what a stateless peer needs to know of the hop.
-///
-/// The keys stand in front of what `_meta` has already, in one copy of the text.
-#[must_use]
-pub fn stamp_stateless(params: &RawJson, stamp: &StatelessStamp<'_>) -> RawJson {
-    let mut added = Vec::with_capacity(512 + stamp.capabilities.len() + stamp.client_info.len());
-    push_quoted(
-        &mut added,
-        meta_key::PROTOCOL_VERSION,
-        stamp.revision.as_str(),
-    );
-    push_raw(
-        &mut added,
-        meta_key::CLIENT_CAPABILITIES,
-        stamp.capabilities,
-    );
-    push_raw(&mut added, meta_key::CLIENT_INFO, stamp.client_info);
-    if let Some(level) = stamp.log_level {
-        push_quoted(&mut added, meta_key::LOG_LEVEL, level.as_str());
-    }
-    push_token_and_trace(&mut added, stamp.progress_token, stamp.trace);
-    prepend(params, Vec::new(), added)
-}
-
-/// Adds what a stateful peer needs to know of the hop.
-#[must_use]
-pub fn stamp_stateful(
-    params: &RawJson,
-    progress_token: Option<&RawJson>,
-    trace: TraceStamp<'_>,
-) -> RawJson {
-    let mut added = Vec::new();
-    push_token_and_trace(&mut added, progress_token, trace);
-    prepend(params, Vec::new(), added)
-}
-
-/// Tags what a listen stream carries with the id of the listen request (MS-21).
-#[must_use]
-pub fn stamp_subscription(params: &RawJson, subscription_id: &RawJson) -> RawJson {
-    edit_member(params, "_meta", |meta| {
-        meta.set(meta_key::SUBSCRIPTION_ID, subscription_id.clone())
-    })
-}
-
-impl RequestMeta {
-    /// Whether the request describes itself, as stateless ones do (E-5): any of the keys that only they have.
-    #[must_use]
-    pub const fn has_envelope(&self) -> bool {
-        self.protocol_version.is_some() || self.client_capabilities.is_some()
-    }
 }
 
 impl SplitParams {
@@ -332,85 +213,6 @@ impl SplitParams {
     }
 }
 
-impl RequestMeta {
-    /// Reads the `_meta` that stands at `place` and cuts the hop's keys; true if it had some and nothing else.
-    fn read(
-        &mut self,
-        whole: &Bytes,
-        place: &Range<usize>,
-        splice: &mut Splice<'_>,
-    ) -> Result<bool, ParamsError> {
-        let not_an_object = ParamsError::WrongType {
-            member: "_meta",
-            expected: "an object",
-        };
-        let Some(mut members) = Members::at(whole, place.start) else {
-            return Err(not_an_object);
-        };
-        let mut cutter = MemberCutter::default();
-        while let Some(member) = members.next().map_err(|_| not_an_object.clone())? {
-            let range = member.start..member.value.end;
-            if self.read_member(whole, &member)? {
-                cutter.drop(range, splice);
-            } else {
-                cutter.keep(range, splice);
-            }
-        }
-        let emptied = cutter.dropped_all();
-        cutter.finish(std::iter::empty(), place.start + 1, splice);
-        Ok(emptied)
-    }
-
-    /// Notes a member; true if it belongs to the hop.
-    fn read_member(&mut self, whole: &Bytes, member: &Member<'_>) -> Result<bool, ParamsError> {
-        let value = &whole[member.value.clone()];
-        match &*member.key() {
-            meta_key::PROTOCOL_VERSION => {
-                store_string(
-                    &mut self.protocol_version,
-                    meta_key::PROTOCOL_VERSION,
-                    value,
-                )?;
-            }
-            meta_key::CLIENT_CAPABILITIES => {
-                let capabilities = object(whole, member, meta_key::CLIENT_CAPABILITIES)?;
-                store(
-                    &mut self.client_capabilities,
-                    meta_key::CLIENT_CAPABILITIES,
-                    capabilities,
-                )?;
-            }
-            meta_key::CLIENT_INFO => {
-                let info = object(whole, member, meta_key::CLIENT_INFO)?;
-                store(&mut self.client_info, meta_key::CLIENT_INFO, info)?;
-            }
-            meta_key::LOG_LEVEL => store_string(&mut self.log_level, meta_key::LOG_LEVEL, value)?,
-            meta_key::PROGRESS_TOKEN => {
-                // Some clients send null for "none".
-                if value != b"null" {
-                    if !matches!(value.first(), Some(b'"' | b'-' | b'0'..=b'9')) {
-                        let expected = "a string or a number";
-                        return Err(ParamsError::WrongType {
-                            member: meta_key::PROGRESS_TOKEN,
-                            expected,
-                        });
-                    }
-                    let token = RawJson::found(whole, member.value.clone());
-                    store(&mut self.progress_token, meta_key::PROGRESS_TOKEN, token)?;
-                }
-            }
-            // A trace context that is no string is not worth an error: it is only dropped.
-            meta_key::TRACE_PARENT => self.traceparent = owned_string(value),
-            meta_key::TRACE_STATE => self.tracestate = owned_string(value),
-            meta_key::BAGGAGE => self.baggage = owned_string(value),
-            // Says of a request what only its answers may say.
-            meta_key::SUBSCRIPTION_ID | meta_key::SERVER_INFO => {}
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
-
 impl Reference {
     fn read(whole: &Bytes, place: &Range<usize>) -> Result<Self, ParamsError> {
         let wrong = ParamsError::WrongType {
@@ -471,49 +273,6 @@ fn object(whole: &Bytes, member: &Member<'_>, name: &'static str) -> Result<RawJ
             expected: "an object",
         })
     }
-}
-
-fn push_token_and_trace(
-    added: &mut Vec<u8>,
-    progress_token: Option<&RawJson>,
-    trace: TraceStamp<'_>,
-) {
-    if let Some(token) = progress_token {
-        push_raw(added, meta_key::PROGRESS_TOKEN, token);
-    }
-    let trace = [
-        (meta_key::TRACE_PARENT, trace.parent),
-        (meta_key::TRACE_STATE, trace.state),
-        (meta_key::BAGGAGE, trace.baggage),
-    ];
-    for (key, value) in trace {
-        if let Some(value) = value {
-            push_raw(added, key, &RawJson::string(value));
-        }
-    }
-}
-
-/// Appends a member; `key` needs no escapes.
-fn push_raw(added: &mut Vec<u8>, key: &str, value: &RawJson) {
-    push_key(added, key);
-    added.extend_from_slice(value.as_bytes());
-}
-
-/// Appends a member; neither `key` nor `value` needs escapes.
-fn push_quoted(added: &mut Vec<u8>, key: &str, value: &str) {
-    push_key(added, key);
-    added.push(b'"');
-    added.extend_from_slice(value.as_bytes());
-    added.push(b'"');
-}
-
-fn push_key(added: &mut Vec<u8>, key: &str) {
-    if !added.is_empty() {
-        added.push(b',');
-    }
-    added.push(b'"');
-    added.extend_from_slice(key.as_bytes());
-    added.extend_from_slice(b"\":");
 }
 
 #[cfg(test)]
