@@ -1,0 +1,150 @@
+//! What `tools`, `resources`, `prompts` and `call` look at: a config's fleet, started for the occasion, or a gateway that
+//! is running.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use isthmus_config::{Backend, Config, HttpWire, Located, Route, Wire};
+use isthmus_exchange::{
+    Attachment, BoxStage, Caller, ClientCapabilities, Item, ItemKind, Principal, RouteName, Scope, ScopeId,
+};
+use isthmus_protocol::Revision;
+use tokio::runtime::Runtime;
+
+use super::Failure;
+use crate::fleet::Fleet;
+use crate::{runtimes, settings};
+
+/// What to look at.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ViewArguments {
+    /// The config whose fleet to look at; else the usual places, as for `run`.
+    #[arg(short, long, value_name = "CONFIG", conflicts_with = "url")]
+    config: Option<PathBuf>,
+    /// The endpoint of a gateway, or of any MCP server, that is running.
+    #[arg(short, long, value_name = "URL")]
+    url: Option<http::Uri>,
+    /// Which of the config's routes to look at; else the first.
+    #[arg(short, long, value_name = "PATH", conflicts_with = "url")]
+    route: Option<String>,
+}
+
+/// An open view. Its backends end with [`View::close`].
+pub(super) struct View {
+    runtime: Runtime,
+    fleet: Fleet,
+    route: RouteName,
+    caller: Arc<Caller>,
+}
+
+impl View {
+    /// Starts the fleet and waits until it has said what it offers.
+    pub(super) fn open(arguments: &ViewArguments) -> Result<Self, Failure> {
+        let (mut config, route) = match &arguments.url {
+            Some(url) => of_url(url)?,
+            None => of_config(arguments)?,
+        };
+        // Sessions and cursors of this view end with it: no key file is needed.
+        config.state_directory = None;
+        let route = RouteName::new(route.path);
+        let runtime = runtimes::background(0)?;
+        let keys = Arc::new(isthmus_seal::SealKeys::generate());
+        let fleet = Fleet::start(&config, runtime.handle().clone(), 1, keys)?;
+        runtime.block_on(fleet.router().wait_ready());
+        Ok(Self { runtime, fleet, route, caller: caller() })
+    }
+
+    /// Every item of `kind` that the route exposes.
+    pub(super) fn items(&self, kind: ItemKind) -> Vec<Arc<Item>> {
+        let catalog = self.fleet.router().catalog(&self.route);
+        catalog.map(|catalog| catalog.items(kind).to_vec()).unwrap_or_default()
+    }
+
+    /// Why which backend is not there.
+    pub(super) fn missing(&self) -> Vec<String> {
+        let status = self.fleet.router().status();
+        let missing = status.backends.into_iter().filter(|backend| !backend.listed);
+        missing.map(|backend| backend.failure.unwrap_or_else(|| format!("`{}` did not answer", backend.name))).collect()
+    }
+
+    /// Where requests of the route go.
+    pub(super) fn stage(&self) -> Result<BoxStage, Failure> {
+        let stage = self.fleet.router().stage(&self.route);
+        stage.ok_or_else(|| anyhow!("the route is gone").into())
+    }
+
+    /// Who asks.
+    pub(super) const fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    /// Runs `work`.
+    pub(super) fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Ends the fleet in an orderly way.
+    pub(super) fn close(self) {
+        self.runtime.block_on(self.fleet.close());
+    }
+}
+
+fn of_config(arguments: &ViewArguments) -> Result<(Config, Route), Failure> {
+    let (path, config) = settings::load(arguments.config.as_deref())?;
+    let route = settings::pick_route(&path, &config, arguments.route.as_deref())?;
+    // What other routes reach is not started.
+    let backends = config.backends.into_iter().filter(|backend| route.backends.contains(&backend.name)).collect();
+    Ok((Config { backends, routes: vec![route.clone()], ..config }, route))
+}
+
+/// A fleet of one backend without a prefix: whatever answers at `url`.
+fn of_url(url: &http::Uri) -> Result<(Config, Route), Failure> {
+    if url.scheme().is_none() || url.authority().is_none() {
+        return Err(Failure::Usage(format!("`{url}` is not a URL such as http://127.0.0.1:8080/mcp")));
+    }
+    let wire = HttpWire { urls: vec![Located::nowhere(url.clone())], headers: Vec::new(), process: None };
+    let mut backend = Backend::new("gateway", Wire::Http(wire));
+    backend.prefix = String::new();
+    let mut route = Route::new("/mcp");
+    route.backends = vec![backend.name.clone()];
+    // Names come as the gateway there has made them.
+    route.names.alphabet = isthmus_config::Alphabet::Any;
+    route.names.budget = 128;
+    Ok((Config { backends: vec![backend], routes: vec![route.clone()], ..Config::default() }, route))
+}
+
+fn caller() -> Arc<Caller> {
+    let principal = Principal::anonymous();
+    let scope = Arc::new(Scope::principal(ScopeId(0), principal.id().clone()));
+    Arc::new(Caller {
+        principal,
+        revision: Revision::LATEST,
+        capabilities: Arc::new(ClientCapabilities::none()),
+        client_info: None,
+        scope,
+        attachment: Attachment::Detached,
+        address: None,
+    })
+}
+
+impl View {
+    /// The one tool called `name`.
+    pub(super) fn tool(&self, name: &str) -> Result<Arc<Item>, Failure> {
+        let tools = self.items(ItemKind::Tool);
+        if let Some(tool) = tools.iter().find(|tool| tool.exposed == name) {
+            return Ok(tool.clone());
+        }
+        let mut bare = tools.iter().filter(|tool| tool.native == name);
+        match (bare.next(), bare.next()) {
+            (Some(tool), None) => Ok(tool.clone()),
+            (Some(_), Some(_)) => Err(anyhow!("several backends have a tool `{name}`; use its full name").into()),
+            _ => {
+                let missing = self.missing();
+                let hint = if missing.is_empty() { String::new() } else { format!(" ({})", missing.join("; ")) };
+                Err(anyhow!("no tool is called `{name}`{hint}")).context("see `isthmus tools`").map_err(Failure::from)
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Everything that a config describes and that runs: backends, the router over them, and what clients see of each route.
+//!
+//! A reload builds the new parts beside the old ones, keeps backends whose settings are equal, swaps, and drains what
+//! left. Whatever may fail is done before the swap, so that a failure changes nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use isthmus_backend::{Backend, Shared};
+use isthmus_catalog::View;
+use isthmus_config::Config;
+use isthmus_exchange::{AllVisible, Caller, Error, ItemKind, RouteName};
+use isthmus_protocol::RawJson;
+use isthmus_router::{AnyBackend, Reloaded, Router};
+use isthmus_seal::SealKeys;
+use isthmus_transport::{RouteFace, ToolDefinitions};
+use tokio::runtime::Handle;
+
+use crate::stack::front_stack;
+
+/// The running fleet.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    shared: Shared,
+    router: Router,
+}
+
+/// The gateway's own `Implementation` object.
+pub(crate) fn own_info() -> RawJson {
+    RawJson::from_serialize(&serde_json::json!({
+        "name": "isthmus", "title": "isthmus", "version": env!("CARGO_PKG_VERSION"),
+    }))
+}
+
+impl Fleet {
+    /// Starts every backend of `config`. They connect in the background; nothing waits for them.
+    ///
+    /// # Errors
+    ///
+    /// If a backend's settings cannot be used; a resolved config has none of that kind.
+    pub(crate) fn start(
+        config: &Config,
+        background: Handle,
+        egress_slots: usize,
+        keys: Arc<SealKeys>,
+    ) -> anyhow::Result<Self> {
+        let egress = isthmus_egress::Client::new(isthmus_egress::ClientSettings {
+            slots: egress_slots,
+            ..isthmus_egress::ClientSettings::default()
+        });
+        let shared = Shared {
+            background: background.clone(),
+            egress,
+            client_info: own_info(),
+            bounds: config.bounds.clone(),
+            guard: PathBuf::from("/proc/self/exe"),
+            strangers: strangers(config),
+        };
+        let fleet = Self { shared, router: Router::new(keys, Arc::new(AllVisible), background) };
+        fleet.apply(config)?;
+        Ok(fleet)
+    }
+
+    /// Makes the fleet what `config` says. What the answer calls removed is to be closed by the caller.
+    ///
+    /// # Errors
+    ///
+    /// If a new backend cannot be made; then nothing has changed.
+    pub(crate) fn apply(&self, config: &Config) -> Result<Reloaded, Error> {
+        self.router.reload(&config.routes, &config.backends, |settings| {
+            Backend::start(settings.clone(), &self.shared).map(|backend| backend as Arc<dyn AnyBackend>)
+        })
+    }
+
+    /// The router.
+    pub(crate) const fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// What clients see of each route of `config`.
+    pub(crate) fn faces(&self, config: &Config) -> Vec<RouteFace> {
+        config.routes.iter().filter_map(|route| self.face(route)).collect()
+    }
+
+    /// What clients see of one route; `None` if the fleet has no such route.
+    pub(crate) fn face(&self, route: &isthmus_config::Route) -> Option<RouteFace> {
+        let name = RouteName::new(route.path.as_str());
+        let dispatch = self.router.dispatch(&name)?;
+        let stage = front_stack(self.router.resolving(&name, dispatch)?);
+        let tools = Arc::new(CatalogTools { router: self.router.clone(), route: name.clone() });
+        Some(RouteFace { legacy_sse: route.legacy_sse, tools, ..RouteFace::new(name, stage) })
+    }
+
+    /// Ends every backend in an orderly way.
+    pub(crate) async fn close(&self) {
+        let never = |_: &_| -> Result<Arc<dyn AnyBackend>, std::convert::Infallible> {
+            unreachable!("no backend is wanted any more")
+        };
+        match self.router.reload(&[], &[], never) {
+            Ok(reloaded) => close_all(reloaded.removed).await,
+            Err(impossible) => match impossible {},
+        }
+    }
+}
+
+/// Ends backends that nobody is led to any more.
+pub(crate) async fn close_all(backends: Vec<Arc<dyn AnyBackend>>) {
+    futures_util::future::join_all(backends.into_iter().map(AnyBackend::close)).await;
+}
+
+/// Whether callers that nobody authenticated may come from other machines.
+fn strangers(config: &Config) -> bool {
+    config.listeners.iter().any(|listener| !listener.address.ip().is_loopback())
+}
+
+/// Looks a tool's definition up in the catalog.
+#[derive(Debug)]
+struct CatalogTools {
+    router: Router,
+    route: RouteName,
+}
+
+impl ToolDefinitions for CatalogTools {
+    fn definition(&self, name: &str, caller: &Caller) -> Option<RawJson> {
+        let catalog = self.router.catalog(&self.route)?;
+        let view = View { caller, visibility: &AllVisible };
+        let target = catalog.find(ItemKind::Tool, name, view).ok()?;
+        Some(target.item?.definition.clone())
+    }
+}

@@ -1,0 +1,12 @@
+//! The whole gateway as its users meet it: the real binary, real sockets, scripted peers that hide nothing.
+//!
+//! One file per behaviour; what they are written with is in `support`.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, unreachable_pub)]
+
+mod bad_input;
+mod every_cell;
+mod fidelity;
+mod isolation;
+mod reload;
+mod support;

@@ -1,0 +1,337 @@
+//! A scripted backend over HTTP, of either era: it does exactly what a test says, and remembers what reached it.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+/// What the backend does with a request.
+pub enum Reaction {
+    /// Answers with this result.
+    Result(Value),
+    /// Answers with these bytes as `result`, unparsed.
+    RawResult(String),
+    /// Answers with this error.
+    Error(Value),
+    /// Answers with an event stream that the test feeds; whole messages as text. Closed when the sender is dropped.
+    Stream(mpsc::Receiver<String>),
+    /// Answers with this status and body, whatever they mean.
+    Http(u16, &'static str, Vec<u8>),
+    /// Never answers.
+    Hang,
+}
+
+/// One message that reached the backend.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub http: Method,
+    pub headers: HeaderMap,
+    pub message: Value,
+    pub text: String,
+}
+
+type Script = dyn Fn(&str, &Value) -> Option<Reaction> + Send + Sync;
+
+/// A scripted backend. Ends with the test's runtime.
+pub struct Backend {
+    url: String,
+    state: Arc<State>,
+}
+
+struct State {
+    revision: &'static str,
+    capabilities: Value,
+    script: Box<Script>,
+    seen: watch::Sender<Vec<Seen>>,
+    gone: watch::Sender<usize>,
+    listeners: Mutex<Vec<(Value, mpsc::Sender<String>)>>,
+    sessions: Mutex<usize>,
+}
+
+impl Backend {
+    /// Starts one that speaks `revision` and answers what `script` does not: the handshake, lists, ping.
+    pub async fn start(
+        revision: &'static str,
+        script: impl Fn(&str, &Value) -> Option<Reaction> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        let state = Arc::new(State {
+            revision,
+            capabilities: json!({
+                "tools": {"listChanged": true},
+                "prompts": {"listChanged": true},
+                "resources": {"listChanged": true, "subscribe": true},
+                "completions": {}, "logging": {},
+            }),
+            script: Box::new(script),
+            seen: watch::Sender::new(Vec::new()),
+            gone: watch::Sender::new(0),
+            listeners: Mutex::default(),
+            sessions: Mutex::default(),
+        });
+        let serving = state.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let state = serving.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(|request| answer(state.clone(), request));
+                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Self { url, state }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A `backends:` entry for it.
+    pub fn entry(&self, name: &str) -> String {
+        format!("  {name}:\n    http: {{urls: [{}]}}\n", self.url)
+    }
+
+    /// Waits until a message with `method` has arrived and returns the first that fits.
+    pub async fn saw(&self, method: &str) -> Seen {
+        self.saw_where(|seen| seen.message["method"] == method).await
+    }
+
+    /// Waits until a message that fits has arrived.
+    pub async fn saw_where(&self, fits: impl Fn(&Seen) -> bool) -> Seen {
+        let mut seen = self.state.seen.subscribe();
+        let all = seen.wait_for(|all| all.iter().any(&fits)).await.unwrap();
+        all.iter().find(|one| fits(one)).cloned().unwrap()
+    }
+
+    /// Everything that has arrived so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state.seen.borrow().clone()
+    }
+
+    /// How many messages with `method` have arrived so far.
+    pub fn count(&self, method: &str) -> usize {
+        self.seen().iter().filter(|seen| seen.message["method"] == method).count()
+    }
+
+    /// Waits until `count` reply streams were closed by the gateway.
+    pub async fn streams_closed(&self, count: usize) {
+        let mut gone = self.state.gone.subscribe();
+        gone.wait_for(|gone| *gone >= count).await.unwrap();
+    }
+
+    /// Says something unasked, on every GET stream or listen.
+    pub async fn announce(&self, method: &str, params: Value) {
+        let listeners = self.state.listeners.lock().unwrap().clone();
+        assert!(!listeners.is_empty(), "nobody listens to the backend");
+        for (subscription, listener) in listeners {
+            let mut params = params.clone();
+            if !subscription.is_null() {
+                params["_meta"] = json!({"io.modelcontextprotocol/subscriptionId": subscription});
+            }
+            let _ = listener.send(json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string()).await;
+        }
+    }
+
+    /// Waits until the gateway listens for unsolicited traffic.
+    pub async fn is_listened_to(&self) {
+        let mut seen = self.state.seen.subscribe();
+        let state = self.state.clone();
+        seen.wait_for(|_| !state.listeners.lock().unwrap().is_empty()).await.unwrap();
+    }
+}
+
+async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Fed>, Infallible> {
+    let (head, body) = request.into_parts();
+    let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let message: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let seen = Seen { http: head.method.clone(), headers: head.headers.clone(), message: message.clone(), text };
+    let response = state.react(&head.method, &message);
+    state.seen.send_modify(|all| all.push(seen));
+    Ok(response)
+}
+
+impl State {
+    fn stateless(&self) -> bool {
+        self.revision == "2026-07-28"
+    }
+
+    fn react(self: &Arc<Self>, http: &Method, message: &Value) -> Response<Fed> {
+        if http == Method::GET && !self.stateless() {
+            return self.listen(Value::Null, None);
+        }
+        if http != Method::POST {
+            return whole(if http == Method::DELETE { 200 } else { 405 }, "text/plain", Vec::new());
+        }
+        let method = message["method"].as_str().unwrap_or_default();
+        let Some(id) = message.get("id").filter(|_| !method.is_empty()) else {
+            return whole(202, "text/plain", Vec::new());
+        };
+        if self.stateless() != message["params"]["_meta"].get("io.modelcontextprotocol/protocolVersion").is_some() {
+            let error = json!({"code": -32600, "message": "not an era I speak"});
+            return whole(400, "application/json", json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string().into());
+        }
+        let scripted = (self.script)(method, &message["params"]);
+        if scripted.is_none() && self.stateless() && method == "subscriptions/listen" {
+            return self.listen(id.clone(), Some(&message["params"]["notifications"]));
+        }
+        let reaction = scripted.or_else(|| self.usual(method));
+        let Some(reaction) = reaction else {
+            let error = json!({"code": -32601, "message": "no such method"});
+            let status = if self.stateless() { 404 } else { 200 };
+            return whole(status, "application/json", json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string().into());
+        };
+        match reaction {
+            Reaction::Result(mut result) => {
+                if self.stateless() && result.get("resultType").is_none() {
+                    result["resultType"] = json!("complete");
+                }
+                let body = json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string();
+                let mut response = whole(200, "application/json", body.into());
+                if method == "initialize" {
+                    let mut sessions = self.sessions.lock().unwrap();
+                    *sessions += 1;
+                    let name = format!("session-{sessions}");
+                    response.headers_mut().insert("mcp-session-id", name.parse().unwrap());
+                }
+                response
+            }
+            Reaction::RawResult(result) => {
+                let body = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}");
+                whole(200, "application/json", body.into())
+            }
+            Reaction::Error(error) => {
+                let body = json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string();
+                whole(200, "application/json", body.into())
+            }
+            Reaction::Stream(fed) => {
+                // `$id` in a scripted message stands for the id of the request.
+                let id = id.to_string();
+                stream(Fed::Events { fed, id, gone: Some(self.clone()) })
+            }
+            Reaction::Http(status, kind, body) => whole(status, kind, body),
+            Reaction::Hang => {
+                let (keep, fed) = mpsc::channel(1);
+                std::mem::forget(keep);
+                Response::new(Fed::Events { fed, id: String::new(), gone: Some(self.clone()) })
+            }
+        }
+    }
+
+    fn usual(&self, method: &str) -> Option<Reaction> {
+        Some(match method {
+            "initialize" => Reaction::Result(json!({
+                "protocolVersion": self.revision, "capabilities": self.capabilities,
+                "serverInfo": {"name": "scripted", "version": "1"},
+            })),
+            "server/discover" if self.stateless() => Reaction::Result(json!({
+                "supportedVersions": [self.revision], "capabilities": self.capabilities, "ttlMs": 0,
+                "cacheScope": "private",
+            })),
+            "tools/list" => self.page("tools"),
+            "prompts/list" => self.page("prompts"),
+            "resources/list" => self.page("resources"),
+            "resources/templates/list" => self.page("resourceTemplates"),
+            "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" if !self.stateless() => {
+                Reaction::Result(json!({}))
+            }
+            _ => return None,
+        })
+    }
+
+    fn page(&self, member: &str) -> Reaction {
+        let mut page = json!({});
+        page[member] = json!([]);
+        if self.stateless() {
+            page["ttlMs"] = json!(60_000);
+            page["cacheScope"] = json!("public");
+        }
+        Reaction::Result(page)
+    }
+
+    /// Opens a stream for unsolicited traffic; a listen's begins with its acknowledgement.
+    fn listen(self: &Arc<Self>, subscription: Value, filter: Option<&Value>) -> Response<Fed> {
+        let (feed, fed) = mpsc::channel(16);
+        if let Some(filter) = filter {
+            let meta = json!({"io.modelcontextprotocol/subscriptionId": subscription});
+            let params = json!({"notifications": filter, "_meta": meta});
+            let method = "notifications/subscriptions/acknowledged";
+            let ack = json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string();
+            feed.try_send(ack).unwrap();
+        }
+        self.listeners.lock().unwrap().push((subscription, feed));
+        // Wakes whoever waits for a listener.
+        self.seen.send_modify(|_| {});
+        stream(Fed::Events { fed, id: String::new(), gone: None })
+    }
+}
+
+fn whole(status: u16, kind: &str, body: Vec<u8>) -> Response<Fed> {
+    Response::builder().status(status).header("content-type", kind).body(Fed::Whole(Some(body.into()))).unwrap()
+}
+
+fn stream(body: Fed) -> Response<Fed> {
+    Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
+}
+
+/// A body: whole, or fed by the test.
+pub enum Fed {
+    Whole(Option<Bytes>),
+    Events { fed: mpsc::Receiver<String>, id: String, gone: Option<Arc<dyn Gone>> },
+}
+
+/// Hears that the gateway closed a reply stream before its end.
+pub trait Gone: Send + Sync {
+    fn gone(&self);
+}
+
+impl Gone for State {
+    fn gone(&self) {
+        self.gone.send_modify(|gone| *gone += 1);
+    }
+}
+
+impl Body for Fed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Events { fed, id, gone } => {
+                match std::task::ready!(fed.poll_recv(context)) {
+                    Some(message) => Poll::Ready(Some(Ok(event(&message, id)))),
+                    None => {
+                        *gone = None;
+                        Poll::Ready(None)
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Fed {
+    fn drop(&mut self) {
+        if let Self::Events { gone: Some(gone), .. } = self {
+            gone.gone();
+        }
+    }
+}
+
+fn event(message: &str, id: &str) -> Frame<Bytes> {
+    Frame::data(format!("event: message\ndata: {}\n\n", message.replace("$id", id)).into())
+}

@@ -1,0 +1,16 @@
+//! What the tests of the whole gateway are written with.
+
+pub mod backend;
+pub mod client;
+pub mod gateway;
+pub mod http;
+
+pub use backend::{Backend, Reaction};
+pub use client::{Stateful, Stateless};
+pub use gateway::Gateway;
+
+/// The four revisions that open with `initialize` and have Streamable HTTP, and the stateless one: a backend of each.
+pub const BACKEND_REVISIONS: [&str; 4] = ["2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"];
+
+/// The revisions of clients with a session at the endpoint.
+pub const STATEFUL_REVISIONS: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
