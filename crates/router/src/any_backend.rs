@@ -1,0 +1,92 @@
+//! What the router needs of a backend: so little that a test can script one.
+
+use std::fmt;
+use std::sync::Arc;
+
+use isthmus_backend::{Backend, BackendNotice, BackendState};
+use isthmus_exchange::{BackendName, BoxFuture, Caller, Error, Listing, Reply, Request};
+use tokio::sync::{broadcast, watch};
+
+/// One MCP server behind us, as the router sees it. Names and URIs are native ones throughout.
+pub trait AnyBackend: Send + Sync + fmt::Debug + 'static {
+    /// Its name.
+    fn name(&self) -> &BackendName;
+
+    /// Its settings. A reload keeps a backend whose settings are equal.
+    fn settings(&self) -> &isthmus_config::Backend;
+
+    /// Sends one request. Dropping the future or the reply cancels it.
+    fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Result<Reply, Error>>;
+
+    /// Fetches everything it lists, now.
+    fn listing(self: Arc<Self>) -> BoxFuture<'static, Result<Arc<Listing>, Error>>;
+
+    /// Subscribes the caller's scope to a resource. Idempotent.
+    fn subscribe(
+        self: Arc<Self>,
+        caller: Arc<Caller>,
+        uri: String,
+    ) -> BoxFuture<'static, Result<(), Error>>;
+
+    /// Ends the subscription of the caller's scope. Idempotent.
+    fn unsubscribe(
+        self: Arc<Self>,
+        caller: Arc<Caller>,
+        uri: String,
+    ) -> BoxFuture<'static, Result<(), Error>>;
+
+    /// Follows what it says unasked, each with the audience that may hear it.
+    fn notices(&self) -> broadcast::Receiver<BackendNotice>;
+
+    /// Follows its state.
+    fn state(&self) -> watch::Receiver<BackendState>;
+
+    /// Takes nothing new, and ends in an orderly way.
+    fn close(self: Arc<Self>) -> BoxFuture<'static, ()>;
+}
+
+impl AnyBackend for Backend {
+    fn name(&self) -> &BackendName {
+        self.name()
+    }
+
+    fn settings(&self) -> &isthmus_config::Backend {
+        self.settings()
+    }
+
+    fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Result<Reply, Error>> {
+        Box::pin(async move { Self::call(&self, request).await })
+    }
+
+    fn listing(self: Arc<Self>) -> BoxFuture<'static, Result<Arc<Listing>, Error>> {
+        Box::pin(async move { Self::listing(&self).await })
+    }
+
+    fn subscribe(
+        self: Arc<Self>,
+        caller: Arc<Caller>,
+        uri: String,
+    ) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(async move { Self::subscribe(&self, &caller, &uri).await })
+    }
+
+    fn unsubscribe(
+        self: Arc<Self>,
+        caller: Arc<Caller>,
+        uri: String,
+    ) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(async move { Self::unsubscribe(&self, &caller, &uri).await })
+    }
+
+    fn notices(&self) -> broadcast::Receiver<BackendNotice> {
+        self.notices()
+    }
+
+    fn state(&self) -> watch::Receiver<BackendState> {
+        self.state()
+    }
+
+    fn close(self: Arc<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { Self::close(&self).await })
+    }
+}

@@ -1,0 +1,339 @@
+//! One route: its catalog as it is now, and everybody who wants to hear of changes.
+//!
+//! A rebuilder task builds the catalog anew when a backend's standing changed; many changes at a time cost one build. The
+//! route outlives reloads, so sessions and listens on it do too.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use arc_swap::ArcSwap;
+use isthmus_backend::BackendNotice;
+use isthmus_catalog::{Catalog, Member, Remark, UriForm, View};
+use isthmus_config::Route;
+use isthmus_exchange::{BackendName, Caller, ItemKind, Notice, Visibility};
+use isthmus_protocol::RawJson;
+use isthmus_protocol::object::{self, ObjectEdit};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::any_backend::AnyBackend;
+use crate::links::Links;
+use crate::listener::{Listener, Listeners};
+use crate::live_backend::LiveBackend;
+use crate::subscriptions::Subscriptions;
+
+/// One route, live.
+#[derive(Debug)]
+pub(crate) struct LiveRoute {
+    state: ArcSwap<RouteState>,
+    visibility: Arc<dyn Visibility>,
+    pub(crate) listeners: Listeners,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) links: Links,
+    /// Where subscriptions are ended and renewed.
+    background: Handle,
+    tasks: Mutex<JoinSet<()>>,
+    changes: Changes,
+    rebuilder: OnceLock<AbortHandle>,
+}
+
+/// What requests on a route are answered from. Immutable.
+#[derive(Debug)]
+pub(crate) struct RouteState {
+    pub(crate) settings: Route,
+    /// In config order.
+    pub(crate) members: Vec<Arc<LiveBackend>>,
+    pub(crate) catalog: Arc<Catalog>,
+    /// No longer served.
+    pub(crate) retired: bool,
+}
+
+/// What is to be built and told.
+#[derive(Debug, Default)]
+struct Changes {
+    wake: Arc<Notify>,
+    pending: Mutex<Pending>,
+    /// Up to which change the catalog has been built.
+    built: watch::Sender<u64>,
+    /// Held while building; remembers which remarks have been logged.
+    building: Mutex<HashSet<Remark>>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    /// How many changes there ever were.
+    marked: u64,
+    /// Lists that backends themselves said had changed.
+    announced: BTreeSet<ItemKind>,
+}
+
+impl LiveRoute {
+    /// A route, and the task that keeps its catalog current.
+    pub(crate) fn start(
+        settings: Route,
+        members: Vec<Arc<LiveBackend>>,
+        visibility: Arc<dyn Visibility>,
+        background: &Handle,
+    ) -> Arc<Self> {
+        let state = RouteState::build(settings, members);
+        let route = Arc::new(Self {
+            state: ArcSwap::from_pointee(state),
+            visibility,
+            listeners: Listeners::default(),
+            subscriptions: Subscriptions::default(),
+            links: Links::default(),
+            background: background.clone(),
+            tasks: Mutex::default(),
+            changes: Changes::default(),
+            rebuilder: OnceLock::new(),
+        });
+        let wake = route.changes.wake.clone();
+        let weak = Arc::downgrade(&route);
+        let rebuild = async move {
+            loop {
+                wake.notified().await;
+                let Some(route) = weak.upgrade() else { return };
+                route.rebuild(None);
+            }
+        };
+        let task = background.spawn(rebuild).abort_handle();
+        route.rebuilder.get_or_init(|| task);
+        route
+    }
+
+    /// What requests are answered from right now.
+    pub(crate) fn state(&self) -> Arc<RouteState> {
+        self.state.load_full()
+    }
+
+    /// The eyes of a caller.
+    pub(crate) fn view<'a>(&'a self, caller: &'a Caller) -> View<'a> {
+        View {
+            caller,
+            visibility: &*self.visibility,
+        }
+    }
+
+    /// Whether every caller sees the same.
+    pub(crate) fn same_for_everyone(&self) -> bool {
+        self.visibility.same_for_everyone()
+    }
+
+    /// Something happened at a backend: its standing `changed`, so the catalog is built anew; it `announced` that lists
+    /// changed, so listeners are told, even if we see no difference.
+    pub(crate) fn note(&self, changed: bool, announced: &BTreeSet<ItemKind>) {
+        if !changed && announced.is_empty() {
+            return;
+        }
+        let mut pending = self.pending();
+        pending.marked += u64::from(changed);
+        pending.announced.extend(announced);
+        drop(pending);
+        self.changes.wake.notify_one();
+    }
+
+    /// Waits until every change marked so far is in the catalog.
+    pub(crate) async fn caught_up(&self) {
+        let marked = self.pending().marked;
+        let mut built = self.changes.built.subscribe();
+        // The sender lives as long as we do.
+        let _ = built.wait_for(|built| *built >= marked).await;
+    }
+
+    /// Follows the builds of the catalog.
+    pub(crate) fn builds(&self) -> watch::Receiver<u64> {
+        self.changes.built.subscribe()
+    }
+
+    /// Changes settings and members, and tells listeners what that changed.
+    pub(crate) fn reconfigure(&self, settings: Route, members: Vec<Arc<LiveBackend>>) {
+        self.rebuild(Some((settings, members)));
+    }
+
+    /// Builds the catalog and tells listeners which lists changed.
+    fn rebuild(&self, new: Option<(Route, Vec<Arc<LiveBackend>>)>) {
+        let mut logged = self
+            .changes
+            .building
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = self.state();
+        if before.retired {
+            return;
+        }
+        let Pending { marked, announced } = self.pending().take();
+        let mut told = announced;
+        if new.is_some() || marked > *self.changes.built.borrow() {
+            let (settings, members) =
+                new.unwrap_or_else(|| (before.settings.clone(), before.members.clone()));
+            let state = RouteState::build(settings, members);
+            log_new_remarks(&state, &mut logged);
+            let changed =
+                |kind: &ItemKind| before.catalog.digest(*kind) != state.catalog.digest(*kind);
+            told.extend(ItemKind::ALL.iter().filter(|kind| changed(kind)));
+            self.state.store(Arc::new(state));
+        }
+        self.changes.built.send_replace(marked);
+        for kind in told {
+            self.listeners.each(|listener| listener.list_changed(kind));
+        }
+    }
+
+    /// Passes on what a backend said of a resource, or logged, to whoever may and wants to hear it.
+    pub(crate) fn deliver(&self, backend: &BackendName, notice: &BackendNotice) {
+        self.listeners.each(|listener| {
+            if !notice.audience.includes(&listener.caller.scope) {
+                return;
+            }
+            match &notice.notice {
+                Notice::ResourceUpdated { uri, params } => {
+                    self.deliver_update(listener, backend, uri, params);
+                }
+                Notice::Log(record) => {
+                    let scope = &listener.caller.scope;
+                    // Before a session sets its level, which messages it hears is the backend's choice (LS-15).
+                    let wanted = scope.log_level().is_none_or(|level| record.level >= level);
+                    if listener.filter.follow_scope && wanted {
+                        listener.logged(record.clone());
+                    }
+                }
+                Notice::ListChanged(_) => {}
+            }
+        });
+    }
+
+    fn deliver_update(
+        &self,
+        listener: &Listener,
+        backend: &BackendName,
+        uri: &str,
+        params: &RawJson,
+    ) {
+        let scope = &listener.caller.scope;
+        let watched = listener.watched.iter();
+        let mut forms: BTreeSet<_> = watched
+            .filter_map(|watched| watched.announced_as(backend, uri))
+            .collect();
+        if listener.filter.follow_scope {
+            forms.extend(self.subscriptions.announced_to(scope.id(), backend, uri));
+        }
+        for form in forms {
+            if form == uri {
+                // Somebody who is told of a sub-resource will want to read it.
+                if self.state().catalog.uri_form(backend, uri) == UriForm::RawIfRemembered {
+                    self.links.claim(scope, uri, backend);
+                }
+                listener.updated(form, params.clone());
+            } else {
+                let params = ObjectEdit::new(params)
+                    .set("uri", RawJson::string(&form))
+                    .finish();
+                listener.updated(form, params);
+            }
+        }
+    }
+
+    /// We missed what a backend said: everything that is watched there may have changed.
+    pub(crate) fn deliver_all_updates(&self, backend: &BackendName) {
+        self.listeners.each(|listener| {
+            let asked = self.subscriptions.asked_by(listener.caller.scope.id());
+            let asked = asked.iter().filter(|_| listener.filter.follow_scope);
+            let watched = listener.watched.iter().chain(asked);
+            for watched in watched.filter(|watched| watched.backend == *backend) {
+                let uri = RawJson::string(&watched.exposed);
+                let params = object::assemble([("uri", uri)]);
+                listener.updated(watched.exposed.clone(), params);
+            }
+        });
+    }
+
+    /// Subscribes anew at a backend that is new or may have forgotten.
+    pub(crate) fn resubscribe(self: &Arc<Self>, backend: &Arc<dyn AnyBackend>) {
+        let (route, backend) = (self.clone(), backend.clone());
+        self.run(async move { route.subscriptions.resubscribe(&backend).await });
+    }
+
+    /// Runs something that outlives the request that caused it, but not the route.
+    pub(crate) fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_on(task, &self.background);
+    }
+
+    /// Ends every listen; requests are refused from now on.
+    pub(crate) fn retire(&self) {
+        let _building = self
+            .changes
+            .building
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = self.state();
+        self.state.store(Arc::new(RouteState {
+            retired: true,
+            ..RouteState::build(before.settings.clone(), Vec::new())
+        }));
+        self.listeners.each(Listener::end);
+        if let Some(rebuilder) = self.rebuilder.get() {
+            rebuilder.abort();
+        }
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        let pending = &self.changes.pending;
+        pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    fn take(&mut self) -> Self {
+        Self {
+            marked: self.marked,
+            announced: std::mem::take(&mut self.announced),
+        }
+    }
+}
+
+impl Drop for LiveRoute {
+    fn drop(&mut self) {
+        if let Some(rebuilder) = self.rebuilder.get() {
+            rebuilder.abort();
+        }
+    }
+}
+
+impl RouteState {
+    fn build(settings: Route, members: Vec<Arc<LiveBackend>>) -> Self {
+        let known: Vec<_> = members
+            .iter()
+            .map(|member| Member {
+                name: member.name().clone(),
+                settings: member.backend().settings(),
+                standing: member.known().standing,
+            })
+            .collect();
+        let catalog = Arc::new(Catalog::build(&settings, &known));
+        drop(known);
+        Self {
+            settings,
+            members,
+            catalog,
+            retired: false,
+        }
+    }
+
+    /// The backend called `name`.
+    pub(crate) fn member(&self, name: &BackendName) -> Option<&Arc<LiveBackend>> {
+        self.members.iter().find(|member| member.name() == name)
+    }
+}
+
+fn log_new_remarks(state: &RouteState, logged: &mut HashSet<Remark>) {
+    let current: HashSet<Remark> = state.catalog.remarks().iter().cloned().collect();
+    for remark in state.catalog.remarks() {
+        if !logged.contains(remark) {
+            tracing::warn!(route = %state.settings.path, backend = %remark.backend, "{remark}");
+        }
+    }
+    *logged = current;
+}

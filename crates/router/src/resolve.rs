@@ -1,0 +1,113 @@
+//! Finds out where a request goes and attaches that as its target; nothing below looks a name up again.
+
+use std::sync::Arc;
+
+use isthmus_catalog::Unresolved;
+use isthmus_exchange::{Error, ErrorKind, ItemKind, Request, Subject, Target};
+use isthmus_protocol::Method;
+
+use crate::live_route::{LiveRoute, RouteState};
+
+/// The same request with its target, if its method has one.
+///
+/// # Errors
+///
+/// Invalid parameters for a name that leads nowhere or to several items, `ResourceNotFound` for such a URI.
+pub(crate) async fn resolve(route: &LiveRoute, mut request: Request) -> Result<Request, Error> {
+    let Some(lookup) = Lookup::of(&request) else {
+        return Ok(request);
+    };
+    let state = route.state();
+    let mut found = lookup.run(route, &state, &request);
+    if matches!(found, Err(Unresolved::Unknown)) && state.catalog.cold().next().is_some() {
+        // It may belong to a backend that is still starting.
+        route.warmed_up(state.settings.cold_start).await;
+        found = lookup.run(route, &route.state(), &request);
+    }
+    match found {
+        Ok(target) => request.target = Some(target),
+        Err(unresolved) => return Err(lookup.refused(unresolved)),
+    }
+    Ok(request)
+}
+
+/// What has to be looked up.
+#[derive(Debug, Clone)]
+enum Lookup {
+    Name(ItemKind, String),
+    Uri(String),
+    Reference(String),
+    /// The method needs a subject and there is none.
+    Nothing(&'static str),
+}
+
+impl Lookup {
+    fn of(request: &Request) -> Option<Self> {
+        let lookup = match (&request.method, &request.subject) {
+            (Method::ToolsCall, Subject::Name(name)) => Self::Name(ItemKind::Tool, name.clone()),
+            (Method::PromptsGet, Subject::Name(name))
+            | (Method::CompletionComplete, Subject::PromptReference(name)) => {
+                Self::Name(ItemKind::Prompt, name.clone())
+            }
+            (
+                Method::ResourcesRead | Method::ResourcesSubscribe | Method::ResourcesUnsubscribe,
+                Subject::Uri(uri),
+            ) => Self::Uri(uri.clone()),
+            (Method::CompletionComplete, Subject::ResourceReference(reference)) => {
+                Self::Reference(reference.clone())
+            }
+            (Method::ToolsCall | Method::PromptsGet, _) => Self::Nothing("name"),
+            (
+                Method::ResourcesRead | Method::ResourcesSubscribe | Method::ResourcesUnsubscribe,
+                _,
+            ) => Self::Nothing("uri"),
+            (Method::CompletionComplete, _) => Self::Nothing("ref"),
+            _ => return None,
+        };
+        Some(lookup)
+    }
+
+    fn run(
+        &self,
+        route: &LiveRoute,
+        state: &Arc<RouteState>,
+        request: &Request,
+    ) -> Result<Target, Unresolved> {
+        let view = route.view(&request.caller);
+        let catalog = &state.catalog;
+        match self {
+            Self::Name(kind, name) => catalog.find(*kind, name, view),
+            Self::Uri(uri) => catalog
+                .locate(uri, view)
+                .or_else(|| {
+                    let owner = route.links.owner(request.caller.scope.id(), uri)?;
+                    catalog.locate_link(&owner, uri, view)
+                })
+                .ok_or(Unresolved::Unknown),
+            Self::Reference(reference) => catalog
+                .locate_reference(reference, view)
+                .ok_or(Unresolved::Unknown),
+            Self::Nothing(_) => Err(Unresolved::Ambiguous),
+        }
+    }
+
+    fn refused(self, unresolved: Unresolved) -> Error {
+        let invalid = |message: String| Error::invalid_params(message);
+        match (self, unresolved) {
+            (Self::Nothing(member), _) => invalid(format!("`{member}` is missing or not valid")),
+            (Self::Uri(uri), _) => {
+                let message = format!("no resource `{uri}`");
+                Error::new(ErrorKind::ResourceNotFound { uri }, message)
+            }
+            (Self::Reference(reference), _) => {
+                invalid(format!("no resource or resource template `{reference}`"))
+            }
+            (Self::Name(kind, name), Unresolved::Unknown) => {
+                invalid(format!("unknown {kind}: {name}"))
+            }
+            (Self::Name(kind, name), Unresolved::Ambiguous) => invalid(format!(
+                "several backends have a {kind} called `{name}`: use the name from the list"
+            )),
+        }
+    }
+}

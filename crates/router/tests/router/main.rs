@@ -1,0 +1,200 @@
+//! What the router does, seen from a client's side, with backends that follow a script and a clock that stands still.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+#![expect(clippy::disallowed_methods, reason = "tasks end with their test")]
+
+mod calls;
+mod listening;
+mod lists;
+mod reloads;
+mod scripted;
+mod watching;
+
+use std::sync::Arc;
+
+use isthmus_config::Route;
+use isthmus_exchange::{
+    AllVisible, Attachment, BoxStage, Caller, ClientCapabilities, Complete, Error, Event, ItemKind,
+    ListenFilter, Notice, Outcome, Principal, Reply, Request, RouteName, Scope, ScopeId, Step,
+    Subject,
+};
+use isthmus_protocol::{Method, RawJson, Revision};
+use isthmus_router::{AnyBackend, Router};
+use isthmus_seal::SealKeys;
+use scripted::Scripted;
+use tokio::runtime::Handle;
+
+const TOOL: ItemKind = ItemKind::Tool;
+const PROMPT: ItemKind = ItemKind::Prompt;
+const RESOURCE: ItemKind = ItemKind::Resource;
+const TEMPLATE: ItemKind = ItemKind::ResourceTemplate;
+
+/// A router with one route to `backends`, and the route's stage.
+fn router<const N: usize>(backends: [&Arc<Scripted>; N]) -> (Router, BoxStage) {
+    let router = Router::new(
+        Arc::new(SealKeys::generate()),
+        Arc::new(AllVisible),
+        Handle::current(),
+    );
+    serve(&router, backends);
+    let stage = router.stage(&RouteName::new("/mcp")).unwrap();
+    (router, stage)
+}
+
+/// Makes the router's one route lead to `backends`.
+fn serve<const N: usize>(
+    router: &Router,
+    backends: [&Arc<Scripted>; N],
+) -> isthmus_router::Reloaded {
+    let mut route = Route::new("/mcp");
+    route.backends = backends
+        .iter()
+        .map(|backend| backend.name().to_string())
+        .collect();
+    let settings: Vec<_> = backends
+        .iter()
+        .map(|backend| backend.settings().clone())
+        .collect();
+    router
+        .reload(&[route], &settings, |settings| {
+            let same = |backend: &&&Arc<Scripted>| backend.settings() == settings;
+            let backend = backends.iter().find(same).unwrap();
+            Ok::<_, Error>(Arc::clone(backend) as Arc<dyn AnyBackend>)
+        })
+        .unwrap()
+}
+
+fn json(text: &str) -> RawJson {
+    RawJson::parse(text.to_owned()).unwrap()
+}
+
+/// Somebody with a stateful session.
+fn session(id: u128) -> Arc<Caller> {
+    let principal = Principal::authenticated("key", "", &id.to_string(), "");
+    caller(
+        Scope::session(ScopeId(id), principal.id().clone()),
+        principal,
+        Revision::V2025_11_25,
+    )
+}
+
+/// Somebody whose requests describe themselves.
+fn stateless() -> Arc<Caller> {
+    let principal = Principal::anonymous();
+    caller(
+        Scope::principal(ScopeId(0), principal.id().clone()),
+        principal,
+        Revision::V2026_07_28,
+    )
+}
+
+fn caller(scope: Scope, principal: Principal, revision: Revision) -> Arc<Caller> {
+    Arc::new(Caller {
+        principal,
+        revision,
+        capabilities: Arc::new(ClientCapabilities::none()),
+        client_info: None,
+        scope: Arc::new(scope),
+        attachment: Attachment::Detached,
+        address: None,
+    })
+}
+
+/// A request with its subject read from `params`, as the rims do it.
+fn request(caller: &Arc<Caller>, method: Method, params: &str) -> Request {
+    let params = json(params);
+    let text = |key| isthmus_protocol::object::string_member(&params, key);
+    let reference = isthmus_protocol::object::member(&params, "ref");
+    let of_reference = |key| isthmus_protocol::object::string_member(reference.as_ref()?, key);
+    let subject = match (
+        text("name"),
+        text("uri"),
+        of_reference("name"),
+        of_reference("uri"),
+    ) {
+        (Some(name), ..) => Subject::Name(name),
+        (_, Some(uri), ..) => Subject::Uri(uri),
+        (_, _, Some(name), _) => Subject::PromptReference(name),
+        (_, _, _, Some(uri)) => Subject::ResourceReference(uri),
+        _ => Subject::None,
+    };
+    Request {
+        subject,
+        ..Request::new(method, params, caller.clone())
+    }
+}
+
+async fn ask(stage: &BoxStage, method: Method, params: &str) -> Result<RawJson, Error> {
+    ask_as(&stateless(), stage, method, params).await
+}
+
+async fn ask_as(
+    caller: &Arc<Caller>,
+    stage: &BoxStage,
+    method: Method,
+    params: &str,
+) -> Result<RawJson, Error> {
+    complete(stage.run(request(caller, method, params)).await?)
+        .await
+        .map(|complete| complete.result)
+}
+
+async fn complete(reply: Reply) -> Result<Complete, Error> {
+    match reply.outcome().await? {
+        Outcome::Complete(complete) => Ok(complete),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The keys that a list shows.
+async fn list(stage: &BoxStage, kind: ItemKind) -> Vec<String> {
+    scripted::keys(&ask(stage, kind.list_method(), "{}").await.unwrap(), kind)
+}
+
+/// Opens a listen and returns what is acknowledged, and the rest.
+async fn listen(
+    stage: &BoxStage,
+    caller: &Arc<Caller>,
+    filter: ListenFilter,
+) -> (ListenFilter, Reply) {
+    let request = Request {
+        listen: Some(filter),
+        ..request(caller, Method::SubscriptionsListen, "{}")
+    };
+    let mut reply = stage.run(request).await.unwrap();
+    match reply.next().await {
+        Step::Event(Event::Acknowledged(acknowledged)) => (acknowledged.filter, reply),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Everything a stateful session listens to.
+fn everything() -> ListenFilter {
+    ListenFilter {
+        tools: true,
+        prompts: true,
+        resources: true,
+        follow_scope: true,
+        ..ListenFilter::default()
+    }
+}
+
+async fn next_notice(reply: &mut Reply) -> Notice {
+    match reply.next().await {
+        Step::Event(Event::Notice(notice)) => notice,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Lets everything that can happen without time passing happen.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whether nothing is to be heard now.
+async fn is_silent(reply: &mut Reply) -> bool {
+    settle().await;
+    futures_util::poll!(std::pin::pin!(reply.next())).is_pending()
+}
