@@ -1,5 +1,10 @@
 //! A backend over HTTP whose every answer is given by a test.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test starts ends with its runtime, and its own server is trusted"
+)]
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::Ipv4Addr;

@@ -1,5 +1,9 @@
 //! Which connections requests travel on, and what happens when those break. Servers are bare sockets on port 0.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test starts ends with its runtime, and its own server is trusted"
+)]
 #![allow(clippy::unwrap_used)]
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -71,9 +71,7 @@ async fn open(endpoint: Arc<Endpoint>) -> Result<(EventStream, Uri), Error> {
 
 async fn open_unlimited(endpoint: &Endpoint) -> Result<(EventStream, Uri), Error> {
     let backend = endpoint.backend();
-    let Some(url) = endpoint.urls().first() else {
-        return Err(unavailable(backend, format!("`{backend}` has no URL")));
-    };
+    let url = endpoint.first_url();
     let sent = endpoint
         .send(
             http::Method::GET,

@@ -1,5 +1,10 @@
 //! HTTP+SSE against a scripted backend.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test starts ends with its runtime, and its own server is trusted"
+)]
+
 use futures_util::StreamExt;
 use isthmus_exchange::ErrorKind;
 

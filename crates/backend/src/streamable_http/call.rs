@@ -86,6 +86,10 @@ pub(super) struct Call<H: Hop> {
     finished: bool,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per call in flight, which lies on the heap already"
+)]
 enum Stage {
     Awaiting(Awaiting),
     Streaming(EventStream),

@@ -87,7 +87,7 @@ async fn handshake(endpoint: &Arc<Endpoint>, capabilities: &RawJson) -> Detected
 }
 
 /// What an error to `server/discover` says about the era.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Evidence {
     /// Nothing: any server may answer so to a method it does not know (E-2).
     None,
@@ -146,10 +146,9 @@ fn forget_session(endpoint: &Arc<Endpoint>, answered: &HeaderMap) {
     background.spawn(async move {
         let mut headers = endpoint.stream_headers();
         headers.insert(headers::MCP_SESSION_ID, id);
-        if let [url] = endpoint.urls() {
-            let deleted = endpoint.send(http::Method::DELETE, url, headers, bytes::Bytes::new());
-            let _ = tokio::time::timeout(endpoint.limits().open, deleted).await;
-        }
+        let url = endpoint.first_url();
+        let deleted = endpoint.send(http::Method::DELETE, url, headers, bytes::Bytes::new());
+        let _ = tokio::time::timeout(endpoint.limits().open, deleted).await;
     });
 }
 

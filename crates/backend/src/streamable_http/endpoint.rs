@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{self, ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use isthmus_config::Secret;
 use isthmus_egress::{Client, EgressError, RequestBody, ResponseBody};
@@ -61,48 +61,27 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Checks the headers; opens nothing.
+    /// Checks the settings; opens nothing.
     ///
     /// # Errors
     ///
-    /// An operator's error if the value of a header cannot be sent.
+    /// An operator's error if there is no URL, or a header cannot be sent.
     pub(crate) fn new(settings: EndpointSettings) -> Result<Arc<Self>, Error> {
-        let EndpointSettings {
-            backend,
-            urls,
-            headers: configured,
-            client,
-            background,
-            client_info,
-            limits,
-        } = settings;
-        let mut headers = HeaderMap::with_capacity(configured.len() + 8);
-        headers.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("isthmus/", env!("CARGO_PKG_VERSION"))),
-        );
-        for (name, secret) in configured {
-            let mut value = HeaderValue::from_str(secret.expose()).map_err(|error| {
-                let text = format!("the value of the header `{name}` for `{backend}` has characters that cannot be sent");
-                failure::unavailable(&backend, text).with_fault(Fault::Operator).caused_by(error)
-            })?;
-            value.set_sensitive(true);
-            headers.insert(name, value);
+        let backend = settings.backend;
+        let headers = request_headers(&backend, settings.headers)?;
+        if settings.urls.is_empty() {
+            let text = format!("`{backend}` has no URL");
+            return Err(failure::unavailable(&backend, text).with_fault(Fault::Operator));
         }
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(
-            ACCEPT,
-            HeaderValue::from_static("application/json, text/event-stream"),
-        );
         Ok(Arc::new(Self {
             backend,
-            urls: urls.into(),
+            urls: settings.urls.into(),
             turn: AtomicUsize::new(0),
             headers,
-            client,
-            background,
-            client_info,
-            limits,
+            client: settings.client,
+            background: settings.background,
+            client_info: settings.client_info,
+            limits: settings.limits,
         }))
     }
 
@@ -139,9 +118,9 @@ impl Endpoint {
         headers
     }
 
-    /// All URLs, in configured order.
-    pub(crate) const fn urls(&self) -> &[Uri] {
-        &self.urls
+    /// The URL that is configured first.
+    pub(crate) fn first_url(&self) -> &Uri {
+        &self.urls[0] // There is one: `new` saw to it.
     }
 
     /// Posts `body` to `url` and waits for the head of the response.
@@ -154,33 +133,44 @@ impl Endpoint {
         self.send(http::Method::POST, url, headers, body).await
     }
 
-    /// Posts `body` to the first URL in turn that can be reached: replicas of a stateless backend are equal.
-    ///
-    /// Another URL is tried only when nothing was sent to the one before.
+    /// Posts `body` to the next URL in turn that can be reached: replicas of a stateless backend are equal.
     pub(crate) async fn post_in_turn(
         &self,
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<ResponseBody>, Failure> {
-        let count = self.urls.len();
-        let first = if count == 1 {
-            0
-        } else {
-            self.turn.fetch_add(1, Ordering::Relaxed)
+        let first = match self.urls.len() {
+            1 => 0,
+            count => self.turn.fetch_add(1, Ordering::Relaxed) % count,
         };
-        for attempt in 1..count {
-            let url = &self.urls[first.wrapping_add(attempt - 1) % count];
+        let (_, response) = self.post_from(first, headers, body).await?;
+        Ok(response)
+    }
+
+    /// Posts `body` to the URL from the one at `first` on that can be reached, and says which it was.
+    ///
+    /// Another URL is tried only when nothing was sent to the one before.
+    pub(crate) async fn post_from(
+        &self,
+        first: usize,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(&Uri, Response<ResponseBody>), Failure> {
+        let (before, after) = self.urls.split_at(first);
+        let mut left = self.urls.len();
+        for url in after.iter().chain(before) {
+            left -= 1;
             match self.post(url, headers.clone(), body.clone()).await {
-                Err(error) if error.never_left() => {
+                Ok(response) => return Ok((url, response)),
+                Err(error) if left > 0 && error.never_left() => {
                     tracing::debug!(backend = %self.backend, %error, "trying the next replica");
                 }
-                answered => return answered.map_err(|error| Failure::egress(&self.backend, error)),
+                Err(error) => return Err(Failure::egress(&self.backend, error)),
             }
         }
-        let url = &self.urls[first.wrapping_add(count - 1) % count];
-        self.post(url, headers, body)
-            .await
-            .map_err(|error| Failure::egress(&self.backend, error))
+        Err(Failure::refused(Error::internal(
+            "an endpoint without a URL",
+        )))
     }
 
     /// Sends one request of any method.
@@ -198,6 +188,47 @@ impl Endpoint {
         self.client.send(request).await
     }
 }
+
+/// What every request carries: who we are, the configured headers, and the types of bodies.
+fn request_headers(
+    backend: &BackendName,
+    configured: Vec<(HeaderName, Secret)>,
+) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::with_capacity(configured.len() + 8);
+    headers.insert(
+        USER_AGENT,
+        HeaderValue::from_static(concat!("isthmus/", env!("CARGO_PKG_VERSION"))),
+    );
+    for (name, secret) in configured {
+        let refused = |what: &str| {
+            let text = format!("the header `{name}` for `{backend}` {what}");
+            failure::unavailable(backend, text).with_fault(Fault::Operator)
+        };
+        if OF_THE_CONNECTION.contains(&name) {
+            return Err(refused("belongs to the connection and cannot be set"));
+        }
+        let mut value = HeaderValue::from_str(secret.expose())
+            .map_err(|error| refused("has characters that cannot be sent").caused_by(error))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        ACCEPT,
+        HeaderValue::from_static("application/json, text/event-stream"),
+    );
+    Ok(headers)
+}
+
+/// Headers that say how a message is framed: a false one would break the connection, or worse.
+const OF_THE_CONNECTION: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -68,7 +68,10 @@ impl EventStream {
     pub(crate) fn finish(self) {
         let mut draining = Box::pin(tokio::time::timeout(DRAIN_TIME, drain(self.body)));
         if draining.as_mut().now_or_never().is_none() {
-            // Owned by its time limit. It runs where the connection is driven.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "its time limit ends it soon, and it holds nothing but the body"
+            )]
             tokio::spawn(draining);
         }
     }

@@ -72,7 +72,9 @@ impl StatefulHttp {
         capabilities: &RawJson,
     ) -> Result<Arc<Self>, Refusal> {
         let backend = endpoint.backend();
-        let (url, answered) = initialize(endpoint, capabilities).await?;
+        let (url, answered) = initialize(endpoint, capabilities)
+            .await
+            .map_err(|failure| failure.error)?;
         let status = answered.status;
         if failure::says_it_all(status) {
             return Err(Refusal {
@@ -135,42 +137,17 @@ impl StatefulHttp {
     }
 }
 
-/// Sends `initialize` to the first replica that can be reached.
+/// Sends `initialize` to the first replica that can be reached, and says which it was.
 async fn initialize(
     endpoint: &Endpoint,
     capabilities: &RawJson,
-) -> Result<(Uri, answer::Answered), Refusal> {
+) -> Result<(Uri, answer::Answered), Failure> {
     let params = greeting::initialize_params(capabilities, endpoint.client_info());
     let body = write_request(&Id::number(INITIALIZE_ID), &Method::Initialize, &params);
-    let mut failed = None;
-    for url in endpoint.urls() {
-        match endpoint
-            .post(url, endpoint.post_headers().clone(), body.clone())
-            .await
-        {
-            Ok(response) => {
-                let answered = answer::read(endpoint.backend(), response, endpoint.limits()).await;
-                return answered
-                    .map(|answered| (url.clone(), answered))
-                    .map_err(|failure| failure.error.into());
-            }
-            Err(error) => {
-                let never_left = error.never_left();
-                failed = Some(Failure::egress(endpoint.backend(), error));
-                if !never_left {
-                    break;
-                }
-            }
-        }
-    }
-    Err(match failed {
-        Some(failure) => failure.error.into(),
-        None => failure::unavailable(
-            endpoint.backend(),
-            format!("`{}` has no URL", endpoint.backend()),
-        )
-        .into(),
-    })
+    let headers = endpoint.post_headers().clone();
+    let (url, response) = endpoint.post_from(0, headers, body).await?;
+    let answered = answer::read(endpoint.backend(), response, endpoint.limits()).await?;
+    Ok((url.clone(), answered))
 }
 
 /// What every later request carries: the session id, and from 2025-06-18 on the revision (LC-1, LC-3).

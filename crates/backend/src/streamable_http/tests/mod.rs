@@ -1,5 +1,10 @@
 //! Both eras against a scripted backend: a real HTTP server on port 0 whose answers each test gives one by one.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a test starts ends with its runtime, and its own server is trusted"
+)]
+
 mod detection;
 mod get_streams;
 mod listening;
