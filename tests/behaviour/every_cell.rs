@@ -74,6 +74,9 @@ fn library(method: &str, params: &Value) -> Option<Reaction> {
         }
         "prompts/get" => Some(Reaction::Result(json!({"messages": [
             {"role": "user", "content": {"type": "text", "text": params["name"].to_string()}}]}))),
+        "resources/read" if params["uri"] == "nowhere://x" => {
+            Some(Reaction::Error(json!({"code": -32002, "message": "not found", "data": {"uri": params["uri"]}})))
+        }
         "resources/read" => {
             with_cache(json!({"contents": [{"uri": params["uri"], "text": params["uri"].to_string()}]}))
         }

@@ -156,7 +156,7 @@ impl Backend {
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Fed>, Infallible> {
     let (head, body) = request.into_parts();
     let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let message: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let message: Value = super::http::value_of(&bytes).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let seen = Seen { http: head.method.clone(), headers: head.headers.clone(), message: message.clone(), text };
     let response = state.react(&head.method, &message);
