@@ -3,6 +3,11 @@
 //! `serve HABIT…` is a stateful server on stdin and stdout. `gateway HABIT…` starts one under a guard and waits to be
 //! killed. `sleep`, `stubborn` and `orphan` are the server's descendants.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it shows its environment to the test that gave it"
+)]
+
 use std::io::{self, BufRead, Read, Write};
 use std::process::{Command, ExitCode, Stdio};
 

@@ -7,14 +7,21 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use isthmus_exchange::{BackendName, Error, ErrorKind, Outcome, Reply, Step};
-use isthmus_protocol::RawJson;
+use isthmus_protocol::Method;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::call_buffer::{Answer, Arrival, CallBuffer};
 use super::link::Link;
+use crate::outcome;
 
-/// Turns a `result` object into an outcome.
-pub(super) type ReadResult = fn(&BackendName, &RawJson) -> Result<Outcome, Error>;
+/// By which rules a result is read.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// Those of a stateful backend.
+    Stateful,
+    /// Those of a stateless backend for this method.
+    Stateless(Method),
+}
 
 /// One call in flight. Dropping it before its end cancels it at the backend.
 pub(super) struct Call {
@@ -49,11 +56,6 @@ impl Call {
         self
     }
 
-    /// Its id, as the backend knows it.
-    pub(super) const fn id(&self) -> u64 {
-        self.id
-    }
-
     /// Whether the answer has arrived.
     pub(super) fn is_finished(&self) -> bool {
         self.buffer.is_finished()
@@ -72,9 +74,9 @@ impl Call {
     }
 
     /// Waits for the first sign of an answer. One that is complete by then needs no stream.
-    pub(super) async fn reply(mut self, read: ReadResult) -> Result<Reply, Error> {
+    pub(super) async fn reply(mut self, read: Reading) -> Result<Reply, Error> {
         match std::future::poll_fn(|context| self.poll_arrival(context)).await {
-            Arrival::Answer(answer) => self.read(answer, read).map(Reply::ready),
+            Arrival::Answer(answer) => read.outcome(self.backend(), answer).map(Reply::ready),
             Arrival::Event(event) => Ok(Reply::running(Steps {
                 first: Some(Step::Event(event)),
                 call: self,
@@ -83,8 +85,8 @@ impl Call {
         }
     }
 
-    fn read(&self, answer: Answer, read: ReadResult) -> Result<Outcome, Error> {
-        read(&self.link.shared.backend, &answer?)
+    fn backend(&self) -> &BackendName {
+        &self.link.shared.backend
     }
 
     fn poll_arrival(&mut self, context: &mut Context<'_>) -> Poll<Arrival> {
@@ -97,12 +99,21 @@ impl Call {
             self.deadline = None;
             self.link.shared.abandon(self.id, self.cancellable);
             self.finished = true;
-            let backend = &self.link.shared.backend;
+            let backend = self.backend();
             let message = format!("backend `{backend}` did not answer in time");
             let kind = ErrorKind::TimedOut(Some(backend.clone()));
             return Poll::Ready(Arrival::Answer(Err(Error::new(kind, message))));
         }
         Poll::Pending
+    }
+}
+
+impl Reading {
+    fn outcome(&self, backend: &BackendName, answer: Answer) -> Result<Outcome, Error> {
+        match self {
+            Self::Stateful => outcome::stateful(backend, &answer?),
+            Self::Stateless(method) => outcome::stateless(backend, method, &answer?),
+        }
     }
 }
 
@@ -118,7 +129,7 @@ impl Drop for Call {
 struct Steps {
     first: Option<Step>,
     call: Call,
-    read: ReadResult,
+    read: Reading,
 }
 
 impl Stream for Steps {
@@ -133,7 +144,7 @@ impl Stream for Steps {
         }
         let step = match ready!(self.call.poll_arrival(context)) {
             Arrival::Event(event) => Step::Event(event),
-            Arrival::Answer(answer) => Step::Done(self.call.read(answer, self.read)),
+            Arrival::Answer(answer) => Step::Done(self.read.outcome(self.call.backend(), answer)),
         };
         Poll::Ready(Some(step))
     }

@@ -8,10 +8,8 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use isthmus_exchange::{Error, Event, LogRecord, Progress};
-use isthmus_protocol::object::ObjectEdit;
-use isthmus_protocol::params::meta_key;
-use isthmus_protocol::{LogLevel, RawJson};
+use isthmus_exchange::{Error, Event};
+use isthmus_protocol::RawJson;
 
 /// Events that wait at most.
 const MOST_EVENTS: usize = 64;
@@ -36,30 +34,21 @@ pub(super) struct CallBuffer(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
-    events: VecDeque<Untaken>,
+    events: VecDeque<Event>,
     bytes: usize,
     answer: Option<Answer>,
     answered: bool,
     waker: Option<Waker>,
 }
 
-/// An event as it came, turned into its final form when it is taken.
-#[derive(Debug)]
-pub(super) enum Untaken {
-    /// `params` of a progress notification.
-    Progress(RawJson),
-    /// `params` of a log message.
-    Log(LogLevel, RawJson),
-}
-
 impl CallBuffer {
     /// Adds an event, and leaves out others if there are too many.
-    pub(super) fn push(&self, event: Untaken) {
+    pub(super) fn push(&self, event: Event) {
         let mut waiting = self.lock();
         if waiting.answered {
             return;
         }
-        waiting.bytes += event.size();
+        waiting.bytes += size(&event);
         waiting.events.push_back(event);
         while waiting.is_too_much() {
             waiting.leave_one_out();
@@ -85,9 +74,8 @@ impl CallBuffer {
     pub(super) fn poll_take(&self, context: &Context<'_>) -> Poll<Arrival> {
         let mut waiting = self.lock();
         if let Some(event) = waiting.events.pop_front() {
-            waiting.bytes -= event.size();
-            drop(waiting);
-            return Poll::Ready(Arrival::Event(event.into_event()));
+            waiting.bytes -= size(&event);
+            return Poll::Ready(Arrival::Event(event));
         }
         if let Some(answer) = waiting.answer.take() {
             return Poll::Ready(Arrival::Answer(answer));
@@ -109,10 +97,10 @@ impl Waiting {
 
     fn leave_one_out(&mut self) {
         let older = self.events.len() - 1;
-        let progress = |event: &Untaken| matches!(event, Untaken::Progress(_));
+        let progress = |event: &Event| matches!(event, Event::Progress(_));
         let victim = self.events.iter().take(older).position(progress);
         if let Some(event) = self.events.remove(victim.unwrap_or(0)) {
-            self.bytes -= event.size();
+            self.bytes -= size(&event);
         }
     }
 
@@ -123,36 +111,32 @@ impl Waiting {
     }
 }
 
-impl Untaken {
-    fn size(&self) -> usize {
-        match self {
-            Self::Progress(params) | Self::Log(_, params) => params.len(),
-        }
-    }
-
-    fn into_event(self) -> Event {
-        match self {
-            Self::Progress(params) => Event::Progress(Progress {
-                params: ObjectEdit::new(&params)
-                    .remove(meta_key::PROGRESS_TOKEN)
-                    .finish(),
-            }),
-            Self::Log(level, params) => Event::Log(LogRecord { level, params }),
-        }
+fn size(event: &Event) -> usize {
+    match event {
+        Event::Progress(progress) => progress.params.len(),
+        Event::Log(record) => record.params.len(),
+        Event::Question(question) => question.params.len(),
+        Event::Acknowledged(_) | Event::Notice(_) => 0,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use isthmus_exchange::{LogRecord, Progress};
+    use isthmus_protocol::LogLevel;
+
     use super::*;
 
-    fn progress(step: usize) -> Untaken {
-        let params = format!("{{\"progressToken\":1,\"progress\":{step}}}");
-        Untaken::Progress(RawJson::parse(params).unwrap())
+    fn progress(step: usize) -> Event {
+        let params = RawJson::parse(format!("{{\"progress\":{step}}}")).unwrap();
+        Event::Progress(Progress { params })
     }
 
-    fn log(text: &str) -> Untaken {
-        Untaken::Log(LogLevel::Info, RawJson::string(text))
+    fn log(text: &str) -> Event {
+        Event::Log(LogRecord {
+            level: LogLevel::Info,
+            params: RawJson::string(text),
+        })
     }
 
     fn drain(buffer: &CallBuffer) -> Vec<String> {

@@ -8,23 +8,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
-use isthmus_exchange::{Error, ItemKind, LogRecord};
-use isthmus_protocol::message::{
-    Incoming, Message, MessageError, parse_incoming, write_error, write_result,
-};
-use isthmus_protocol::object::{edit_member, member_at, string_member, text};
+use isthmus_exchange::{Error, Event};
+use isthmus_protocol::message::{Incoming, Message, MessageError, parse_incoming};
+use isthmus_protocol::object::{member, member_at, text};
 use isthmus_protocol::params::meta_key;
-use isthmus_protocol::{Era, Id, JsonRpcError, LogLevel, Method, RawJson, code, object};
+use isthmus_protocol::{Era, Id, JsonRpcError, Method, RawJson};
 use tokio_util::sync::CancellationToken;
 
-use super::call_buffer::Untaken;
 use super::link::Shared;
-use super::outcome::misbehaved;
 use super::pipe::PipeEvent;
-use crate::conversation::PeerNotice;
-
-/// The largest notice that is passed on: notices wait in a queue that counts them, not their bytes.
-const LARGEST_NOTICE: usize = 64 << 10;
+use crate::traffic;
 
 /// Reads until the pipe ends, then fails every call.
 pub(super) async fn run(
@@ -75,7 +68,7 @@ impl Shared {
         self.complaints
             .file(format_args!("{error}: {:?}", beginning));
         if let Some(id) = error.id.as_ref().and_then(Id::as_number) {
-            let failure = misbehaved(&self.backend, "answered with something that is no response");
+            let failure = self.misbehaved("answered with something that is no response");
             self.finish(id, Err(failure.caused_by(error.clone())));
         }
     }
@@ -84,11 +77,9 @@ impl Shared {
         match message {
             Message::Response { id, outcome } => self.take_response(id, outcome),
             Message::Notification { method, params } => {
-                self.take_notification(method, params.unwrap_or_else(RawJson::empty_object));
+                self.take_notification(&method, params.as_ref());
             }
-            Message::Request { id, method, params } => {
-                self.take_request(&id, &method, params.unwrap_or_else(RawJson::empty_object));
-            }
+            Message::Request { id, method, .. } => self.take_request(&id, &method),
         }
     }
 
@@ -105,92 +96,53 @@ impl Shared {
         }
     }
 
-    /// A request of the backend's.
-    fn take_request(&self, id: &Id, method: &Method, params: RawJson) {
-        match (self.era(), method) {
+    /// A request of the backend's: a ping, or a question for a client.
+    ///
+    /// This is the place where a question will be attributed to a call in flight. None is relayed yet, and none of the
+    /// capabilities that invite them is declared.
+    fn take_request(&self, id: &Id, method: &Method) {
+        if self.era() == Some(Era::Stateless) {
             // A stateless client sends no responses (MC-4).
-            (Some(Era::Stateless), _) => {
-                self.complaints
-                    .file(format_args!("a stateless server must not send `{method}`"));
-            }
-            (_, Method::Ping) => self.owe(write_result(id, &RawJson::empty_object())),
-            _ => self.answer_question(id, method, &params),
+            self.complaints
+                .file(format_args!("a stateless server must not send `{method}`"));
+        } else {
+            self.owe(traffic::answer_to(id, method));
         }
     }
 
-    /// Elicitation, sampling, roots and whatever else a backend may ask. This is the place where a question will be
-    /// attributed to a call in flight; none is relayed yet, and none of the capabilities that invite them is declared.
-    fn answer_question(&self, id: &Id, method: &Method, _params: &RawJson) {
-        tracing::debug!(backend = %self.backend, %method, "a question that is not relayed");
-        let message =
-            format!("this client does not answer `{method}`: it did not declare the capability");
-        let error = JsonRpcError::new(code::METHOD_NOT_FOUND, message);
-        self.owe(write_error(Some(id), &error));
-    }
-
-    fn take_notification(&self, method: Method, params: RawJson) {
-        match method {
-            Method::Progress => self.take_progress(params),
-            Method::LogMessage => self.take_log(params),
-            Method::SubscriptionsAcknowledged => self.take_acknowledgement(params),
-            Method::ToolsListChanged => self.take_list_change(ItemKind::Tool, &params),
-            Method::PromptsListChanged => self.take_list_change(ItemKind::Prompt, &params),
-            Method::ResourcesListChanged => self.take_list_change(ItemKind::Resource, &params),
-            Method::ResourcesUpdated => self.take_update(params),
-            Method::Cancelled => self.take_cancellation(&params),
-            other => {
-                tracing::debug!(backend = %self.backend, method = %other, "a notification without a meaning here");
-            }
+    fn take_notification(&self, method: &Method, params: Option<&RawJson>) {
+        match (method, params) {
+            (Method::Progress, Some(params)) => self.take_progress(params),
+            (Method::LogMessage, Some(params)) => self.take_log(params),
+            (Method::SubscriptionsAcknowledged, Some(params)) => self.take_acknowledgement(params),
+            (Method::Cancelled, Some(params)) => self.take_cancellation(params),
+            _ if !params.is_none_or(|params| self.was_asked_for(params)) => {}
+            _ => self.announce(method, params),
         }
     }
 
-    fn take_progress(&self, params: RawJson) {
-        let token = object::member(&params, meta_key::PROGRESS_TOKEN);
-        let Some(id) = token
-            .and_then(Id::from_raw)
-            .and_then(|token| token.as_number())
-        else {
+    fn take_progress(&self, params: &RawJson) {
+        let Some((id, progress)) = traffic::progress(params) else {
             self.complaints.file("progress without a token of ours");
             return;
         };
         // Progress of a call that has just ended is no offence.
         self.with_call(id, |entry| {
             if entry.wants.progress {
-                entry.buffer.push(Untaken::Progress(params));
+                entry.buffer.push(Event::Progress(progress));
             }
         });
     }
 
-    fn take_log(&self, params: RawJson) {
-        let level = string_member(&params, "level");
-        let Some(Ok(level)) = level.map(|level| level.parse::<LogLevel>()) else {
+    fn take_log(&self, params: &RawJson) {
+        let Some(record) = traffic::log_record(params) else {
             self.complaints.file("a log message without a level");
             return;
         };
-        match self.owner_of_log(level) {
-            Some(buffer) => buffer.push(Untaken::Log(level, params)),
-            None => self.announce(PeerNotice::Log(LogRecord { level, params })),
+        match self.owner_of_log(record.level) {
+            Some(buffer) => buffer.push(Event::Log(record)),
+            None => self.announce(&Method::LogMessage, Some(params)),
         }
-    }
-
-    fn take_list_change(&self, kind: ItemKind, params: &RawJson) {
-        if self.was_asked_for(params) {
-            self.announce(PeerNotice::ListChanged(kind));
-        }
-    }
-
-    fn take_update(&self, params: RawJson) {
-        if !self.was_asked_for(&params) {
-            return;
-        }
-        let Some(uri) = string_member(&params, "uri") else {
-            self.complaints.file("a resource update without a URI");
-            return;
-        };
-        let params = edit_member(&params, "_meta", |meta| {
-            meta.remove(meta_key::SUBSCRIPTION_ID)
-        });
-        self.announce(PeerNotice::ResourceUpdated { uri, params });
     }
 
     /// Whether unsolicited traffic belongs to a listen that is open. Stateful servers have none and tag nothing.
@@ -201,34 +153,30 @@ impl Shared {
         }
     }
 
-    fn announce(&self, notice: PeerNotice) {
-        let size = match &notice {
-            PeerNotice::ListChanged(_) => 0,
-            PeerNotice::ResourceUpdated { params, .. } => params.len(),
-            PeerNotice::Log(record) => record.params.len(),
-        };
-        if size > LARGEST_NOTICE {
-            self.complaints
-                .file(format_args!("a notice of {size} bytes is left out"));
-            return;
+    fn announce(&self, method: &Method, params: Option<&RawJson>) {
+        match traffic::notice(method, params) {
+            // Nobody following is fine.
+            Some(notice) => drop(self.notices.send(notice)),
+            None => {
+                let size = params.map_or(0, RawJson::len);
+                tracing::debug!(backend = %self.backend, %method, size, "a notification that means nothing here");
+            }
         }
-        // Nobody following is fine.
-        let _ = self.notices.send(notice);
     }
 
-    fn take_acknowledgement(&self, params: RawJson) {
-        let id = subscription(&params).flatten();
+    fn take_acknowledgement(&self, params: &RawJson) {
+        let id = subscription(params).flatten();
         let taken = id.and_then(|id| self.with_call(id, |entry| entry.acknowledged.take()));
         match taken.flatten() {
             // Whoever asked may have left meanwhile.
-            Some(acknowledged) => drop(acknowledged.send(params)),
+            Some(acknowledged) => drop(acknowledged.send(params.clone())),
             None => self.complaints.file("an acknowledgement of nothing"),
         }
     }
 
     /// A stateful server withdraws a question of its own, of which none is pending. A stateless one ends a listen.
     fn take_cancellation(&self, params: &RawJson) {
-        let id = object::member(params, "requestId").and_then(Id::from_raw);
+        let id = member(params, "requestId").and_then(Id::from_raw);
         if let Some(id) = id.and_then(|id| id.as_number())
             && self.is_listening(id)
         {

@@ -307,6 +307,12 @@ impl Shared {
         )
     }
 
+    /// The backend said something that the protocol does not allow.
+    pub(super) fn misbehaved(&self, what: &str) -> Error {
+        let kind = ErrorKind::BackendMisbehaved(self.backend.clone());
+        Error::new(kind, format!("`{}` {what}", self.backend))
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         // A panic between plain assignments leaves nothing half done.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)

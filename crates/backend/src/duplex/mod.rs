@@ -10,7 +10,6 @@ mod complaints;
 mod dispatch;
 mod link;
 mod opening;
-mod outcome;
 mod pipe;
 mod stateful;
 mod stateless;

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isthmus_exchange::{Error, ErrorKind, PeerFacts, Wants};
-use isthmus_protocol::object::{assemble, elements, member, member_at, string_member, text};
-use isthmus_protocol::params::{StatelessStamp, TraceStamp, meta_key, stamp_stateless};
+use isthmus_protocol::object::{elements, member, text};
+use isthmus_protocol::params::{StatelessStamp, TraceStamp, stamp_stateless};
 use isthmus_protocol::{Era, Id, JsonRpcError, Method, RawJson, Revision, code};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
 use super::call::Call;
 use super::link::{Link, Sending};
-use super::outcome::misbehaved;
 use super::pipe::Pipe;
 use super::{StatefulDuplex, StatelessDuplex};
 use crate::conversation::Conversation;
+use crate::greeting::{self, Discovered};
 
 /// After a ping was answered and a probe was not, the probe will not be either: the server ignores unknown methods.
 const PROBE_AFTER_PING: Duration = Duration::from_millis(250);
@@ -110,8 +110,10 @@ pub(super) async fn open_stateless(
             .await?
             .answer()
             .await?;
-        let facts = discovered(&answer);
-        facts.ok_or_else(|| misbehaved(&link.shared.backend, "does not speak revision 2026-07-28"))
+        match greeting::read_discovered(&link.shared.backend, &answer)? {
+            Discovered::Stateless(facts) => Ok(facts),
+            Discovered::Stateful => Err(link.shared.misbehaved("speaks stateful revisions only")),
+        }
     };
     let facts = within(&link, opening.deadline, opened).await?;
     Ok((link, facts))
@@ -189,14 +191,20 @@ fn stateless(link: &Link, facts: PeerFacts) -> Verdict {
 /// Reads the answer to a probe: the facts of a stateless server, or `None` for a stateful one.
 fn read_probe(link: &Link, answer: Result<RawJson, Error>) -> Result<Option<PeerFacts>, Error> {
     match answer {
-        // A clean answer without our revision is a stateful server's (E-7).
-        Ok(result) => Ok(discovered(&result)),
+        // A clean answer without our revision, or without any, is a stateful server's (E-7).
+        Ok(result) => match greeting::read_discovered(&link.shared.backend, &result) {
+            Ok(Discovered::Stateless(facts)) => Ok(Some(facts)),
+            Ok(Discovered::Stateful) | Err(_) => Ok(None),
+        },
         Err(error) => match error.kind() {
             ErrorKind::Answered {
                 error: answered, ..
             } if is_stateless_only(answered) => {
-                let what = format!("speaks only revisions that we do not: {}", answered.message);
-                Err(misbehaved(&link.shared.backend, &what))
+                let what = format!(
+                    "speaks revisions or wants capabilities that we have not: {}",
+                    answered.message
+                );
+                Err(link.shared.misbehaved(&what))
             }
             // Whatever the code is (E-2).
             ErrorKind::Answered { .. } => Ok(None),
@@ -205,17 +213,18 @@ fn read_probe(link: &Link, answer: Result<RawJson, Error>) -> Result<Option<Peer
     }
 }
 
-/// An unsupported-revision error that lists what is supported, none of it stateful (MC-9).
+/// An error that only a stateless server answers with, so that `initialize` must not follow (MC-9, E-8): it lists
+/// supported revisions, none of them stateful, or capabilities that it cannot do without.
 fn is_stateless_only(error: &JsonRpcError) -> bool {
-    let supported = error
-        .data
-        .as_ref()
-        .and_then(|data| member(data, "supported"));
-    error.code == code::UNSUPPORTED_PROTOCOL_VERSION
-        && supported.is_some_and(|supported| {
-            revisions(&supported)
-                .all(|revision| revision.is_none_or(|known| known.era() == Era::Stateless))
-        })
+    let told = |key| error.data.as_ref().and_then(|data| member(data, key));
+    match error.code {
+        code::UNSUPPORTED_PROTOCOL_VERSION => told("supported").is_some_and(|supported| {
+            let stateful = |revision: Revision| revision.era() == Era::Stateful;
+            !revisions(&supported).any(|revision| revision.is_some_and(stateful))
+        }),
+        code::MISSING_REQUIRED_CLIENT_CAPABILITY => told("requiredCapabilities").is_some(),
+        _ => false,
+    }
 }
 
 fn revisions(list: &RawJson) -> impl Iterator<Item = Option<Revision>> {
@@ -223,53 +232,17 @@ fn revisions(list: &RawJson) -> impl Iterator<Item = Option<Revision>> {
     list.map(|revision| text(&revision)?.parse().ok())
 }
 
-/// What a DiscoverResult says, if it lists our revision.
-fn discovered(result: &RawJson) -> Option<PeerFacts> {
-    let supported = member(result, "supportedVersions")?;
-    revisions(&supported)
-        .any(|revision| revision == Some(Revision::LATEST))
-        .then(|| PeerFacts {
-            revision: Revision::LATEST,
-            capabilities: object_member(result, "capabilities"),
-            server_info: member_at(result, &["_meta", meta_key::SERVER_INFO]),
-            instructions: string_member(result, "instructions"),
-        })
-}
-
 /// Reads an InitializeResult and tells the server that we are ready.
 async fn settle_stateful(link: &Link, result: &RawJson) -> Result<PeerFacts, Error> {
-    let version = string_member(result, "protocolVersion").unwrap_or_default();
-    let revision = version.parse().ok();
-    let Some(revision) = revision.filter(|revision: &Revision| revision.era() == Era::Stateful)
-    else {
-        let what = format!("answered `initialize` with the unusable revision `{version}`");
-        return Err(misbehaved(&link.shared.backend, &what));
-    };
+    let facts = greeting::read_initialized(&link.shared.backend, result)?;
     link.shared.set_era(Era::Stateful);
     link.notify(&Method::Initialized, &RawJson::empty_object())
         .await?;
-    Ok(PeerFacts {
-        revision,
-        capabilities: object_member(result, "capabilities"),
-        server_info: member(result, "serverInfo"),
-        instructions: string_member(result, "instructions"),
-    })
-}
-
-fn object_member(object: &RawJson, key: &str) -> RawJson {
-    let member = member(object, key).filter(RawJson::is_object);
-    member.unwrap_or_else(RawJson::empty_object)
+    Ok(facts)
 }
 
 async fn initialize(link: &Arc<Link>, opening: &Opening) -> Result<Call, Error> {
-    let params = assemble([
-        (
-            "protocolVersion",
-            RawJson::string(Revision::LATEST_STATEFUL.as_str()),
-        ),
-        ("capabilities", opening.capabilities.clone()),
-        ("clientInfo", opening.client_info.clone()),
-    ]);
+    let params = greeting::initialize_params(&opening.capabilities, &opening.client_info);
     send_quietly(link, &Method::Initialize, params).await
 }
 
@@ -311,7 +284,7 @@ async fn within<T>(
     match tokio::time::timeout_at(deadline, handshake).await {
         Ok(Err(error)) if matches!(error.kind(), ErrorKind::Answered { .. }) => {
             let what = format!("refuses the handshake: {error}");
-            Err(misbehaved(backend, &what).caused_by(error))
+            Err(link.shared.misbehaved(&what).caused_by(error))
         }
         Ok(outcome) => outcome,
         Err(_) => {

@@ -13,9 +13,9 @@ use tokio::sync::{Mutex, broadcast};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::call::Reading;
 use super::link::{Link, Sending};
 use super::opening::{self, Opening};
-use super::outcome;
 use super::pipe::Pipe;
 use crate::conversation::{Conversation, Outgoing, PeerNotice, Watch};
 
@@ -73,7 +73,7 @@ impl StatefulDuplex {
             cancellable: true,
         };
         let call = self.link.send(sending).await?.until(deadline);
-        call.reply(outcome::stateful).await
+        call.reply(Reading::Stateful).await
     }
 
     /// Subscribes to `uri` or ends that. False if the server refuses.

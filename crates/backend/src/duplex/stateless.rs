@@ -12,10 +12,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::call::Call;
+use super::call::{Call, Reading};
 use super::link::{Link, Sending};
 use super::opening::{self, Opening};
-use super::outcome;
 use super::pipe::Pipe;
 use crate::conversation::{Conversation, Outgoing, PeerNotice, Watch};
 
@@ -191,8 +190,9 @@ impl Conversation for StatelessDuplex {
 
     fn request(self: Arc<Self>, outgoing: Outgoing) -> BoxFuture<'static, Result<Reply, Error>> {
         Box::pin(async move {
+            let method = outgoing.method.clone();
             let call = self.send(outgoing, None).await?;
-            call.reply(outcome::stateless).await
+            call.reply(Reading::Stateless(method)).await
         })
     }
 

@@ -29,7 +29,8 @@ pub(crate) struct ChildSettings {
     pub(crate) backend: BackendName,
     /// The program.
     pub(crate) process: Process,
-    /// The binary that [`guard_main`](super::guard_main) runs in; see [`ChildSettings::OWN_BINARY`].
+    /// The binary that [`guard_main`](super::guard_main) runs in, usually our own as `/proc/self/exe`: that is the running
+    /// one also after its file has been replaced.
     pub(crate) guard: PathBuf,
     /// From closing its stdin to SIGTERM, and from that to SIGKILL.
     pub(crate) stop: Duration,
@@ -79,9 +80,6 @@ pub(super) struct RunningChild {
 }
 
 impl ChildSettings {
-    /// The guard that is this very binary, also after its file has been replaced.
-    pub(crate) const OWN_BINARY: &str = "/proc/self/exe";
-
     /// Starts the child. Must be called inside the runtime that is to drive it.
     pub(super) fn start(&self, stdin: Stdio) -> Result<RunningChild, StdioError> {
         let Process {

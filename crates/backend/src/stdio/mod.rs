@@ -19,14 +19,14 @@ mod stderr;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
-pub(crate) use child::{ChildSettings, StdioError};
+pub(crate) use child::ChildSettings;
 pub(crate) use companion::{Companion, CompanionState};
 #[cfg(target_os = "linux")]
 pub use guard::guard_main;
 pub(crate) use open::open;
 #[cfg(test)]
 pub(crate) use piped::start_piped;
-pub(crate) use restart::{AfterCrash, Phase, Supervisor, chance};
+pub(crate) use restart::{Phase, Supervisor, chance};
 
 /// There is no guard on this system: children run in a process group of their own instead.
 #[cfg(not(target_os = "linux"))]

@@ -19,7 +19,8 @@ use crate::duplex::{OutgoingMessage, Pipe, PipeEnd, PipeEvent};
 
 /// Messages that wait for the child to read its stdin.
 const OUTGOING: usize = 64;
-/// How long the end of the process is waited for once its stdout has ended.
+/// How long the end of the process is waited for once its stdin or stdout has: longer than the guard gives to what a
+/// crashed child left behind.
 const EXIT_FOLLOWS: Duration = Duration::from_secs(3);
 /// How long stderr is read on after the process has ended.
 const STDERR_FOLLOWS: Duration = Duration::from_millis(500);
@@ -64,7 +65,8 @@ pub(crate) fn start_piped(
         };
         let writing = gone.run_until_cancelled(async {
             if write_lines(stdin, lines, &stop).await.is_err() {
-                // A child that does not listen any more is of no use.
+                // Usually the child has just ended. One that lives on and does not listen is of no use.
+                tokio::time::sleep(EXIT_FOLLOWS).await;
                 stop.cancel();
             }
         });

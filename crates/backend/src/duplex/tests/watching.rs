@@ -1,0 +1,142 @@
+//! Asking for changes: subscriptions of one era, listens of the other.
+
+use super::*;
+use crate::conversation::{PeerNotice, Watch};
+use isthmus_exchange::ItemKind;
+
+const TAG: &str = "io.modelcontextprotocol/subscriptionId";
+
+fn watch(lists: bool, uris: &[&str]) -> Watch {
+    let uris = uris.iter().map(|uri| (*uri).to_owned()).collect();
+    Watch { lists, uris }
+}
+
+fn begin_watch(
+    conversation: &Arc<impl Conversation + 'static>,
+    wanted: Watch,
+) -> JoinHandle<Result<Watch, Error>> {
+    Handle::current().spawn(conversation.clone().watch(wanted))
+}
+
+async fn acknowledge(peer: &Peer, id: &Value, notifications: Value) {
+    let params = json!({"_meta": {TAG: id}, "notifications": notifications});
+    peer.notify("notifications/subscriptions/acknowledged", params)
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stateful_server_is_asked_for_what_is_new_and_released_from_what_is_gone() {
+    let (conversation, mut peer) = stateful().await;
+    let watching = begin_watch(&conversation, watch(true, &["a", "b"]));
+    let (id, params) = peer.expect("resources/subscribe").await;
+    assert_eq!(params, json!({"uri": "a"}));
+    peer.answer(&id, json!({})).await;
+    let (id, _) = peer.expect("resources/subscribe").await;
+    peer.refuse(&id, -32602).await;
+    assert_eq!(watching.await.unwrap().unwrap(), watch(true, &["a"]));
+
+    let watching = begin_watch(&conversation, watch(true, &["c"]));
+    let (id, params) = peer.expect("resources/unsubscribe").await;
+    assert_eq!(params, json!({"uri": "a"}));
+    peer.answer(&id, json!({})).await;
+    let (id, params) = peer.expect("resources/subscribe").await;
+    assert_eq!(params, json!({"uri": "c"}));
+    peer.answer(&id, json!({})).await;
+    assert_eq!(watching.await.unwrap().unwrap(), watch(true, &["c"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stateless_server_gets_one_listen_which_a_new_one_replaces_once_it_is_acknowledged() {
+    let (conversation, mut peer) = stateless().await;
+    assert!(!conversation.hears());
+    let mut notices = conversation.notices();
+    let watching = begin_watch(&conversation, watch(true, &[]));
+    let (first, params) = peer.expect("subscriptions/listen").await;
+    // The server declares list changes of tools only.
+    assert_eq!(params["notifications"], json!({"toolsListChanged": true}));
+    acknowledge(&peer, &first, json!({"toolsListChanged": true})).await;
+    assert_eq!(watching.await.unwrap().unwrap(), watch(true, &[]));
+    assert!(conversation.hears());
+
+    let watching = begin_watch(&conversation, watch(true, &["u"]));
+    let (second, params) = peer.expect("subscriptions/listen").await;
+    assert_eq!(
+        params["notifications"]["resourceSubscriptions"],
+        json!(["u"])
+    );
+    peer.notify(
+        "notifications/tools/list_changed",
+        json!({"_meta": {TAG: first}}),
+    )
+    .await;
+    acknowledge(&peer, &second, json!({"resourceSubscriptions": ["u", "v"]})).await;
+    assert_eq!(watching.await.unwrap().unwrap(), watch(false, &["u"]));
+    let (_, params) = peer.expect("notifications/cancelled").await;
+    assert_eq!(params["requestId"], first);
+
+    // The old listen is heard no more, nor is one that never was; the new one is, also by a tag of another type.
+    for id in [&first, &json!("zzz"), &json!(second.to_string())] {
+        let params = json!({"_meta": {TAG: id}, "uri": format!("from {id}")});
+        peer.notify("notifications/resources/updated", params).await;
+    }
+    assert_eq!(
+        notices.recv().await.unwrap(),
+        PeerNotice::ListChanged(ItemKind::Tool)
+    );
+    let PeerNotice::ResourceUpdated { uri, params } = notices.recv().await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(uri, format!("from \"{second}\""));
+    assert_eq!(params, raw(&json!({"uri": uri})));
+    settle().await;
+    assert!(notices.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listen_that_the_server_ends_is_heard_no_more() {
+    for ending in ["result", "cancelled"] {
+        let (conversation, mut peer) = stateless().await;
+        let watching = begin_watch(&conversation, watch(true, &[]));
+        let (id, _) = peer.expect("subscriptions/listen").await;
+        acknowledge(&peer, &id, json!({"toolsListChanged": true})).await;
+        watching.await.unwrap().unwrap();
+        match ending {
+            "result" => peer.answer(&id, json!({"_meta": {TAG: id}})).await,
+            _ => {
+                peer.notify("notifications/cancelled", json!({"requestId": id}))
+                    .await
+            }
+        }
+        settle().await;
+        assert!(!conversation.hears(), "{ending}");
+        peer.hears_nothing().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_to_be_listened_to_honours_nothing() {
+    let (conversation, mut peer) = stateless().await;
+    let watching = begin_watch(&conversation, watch(true, &["u"]));
+    let (id, _) = peer.expect("subscriptions/listen").await;
+    peer.refuse(&id, -32601).await;
+    assert_eq!(watching.await.unwrap().unwrap(), Watch::default());
+    assert!(!conversation.hears());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listen_takes_no_log_message_from_the_only_real_call() {
+    let (conversation, mut peer) = stateless().await;
+    let watching = begin_watch(&conversation, watch(true, &[]));
+    let (id, _) = peer.expect("subscriptions/listen").await;
+    acknowledge(&peer, &id, json!({"toolsListChanged": true})).await;
+    watching.await.unwrap().unwrap();
+    let reply = begin(&conversation, curious_call("x"));
+    peer.expect("tools/call").await;
+    peer.notify(
+        "notifications/message",
+        json!({"level": "info", "data": "mine"}),
+    )
+    .await;
+    let mut reply = reply.await.unwrap().unwrap();
+    assert_eq!(event(&mut reply).await["data"], "mine");
+}
