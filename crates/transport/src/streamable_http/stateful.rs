@@ -69,19 +69,28 @@ pub(crate) async fn request(
     }
 }
 
-/// Turns the answer of a request into a stream.
+/// Turns the answer of a request into a stream. What was already taken from it goes back first, to be sent and, if the
+/// stream can be resumed, kept.
 pub(crate) fn stream(
     visit: &Visit,
     session: &Arc<Session>,
-    reader: EventReader,
+    mut reader: EventReader,
     taken: Vec<StoredEvent>,
 ) -> HttpResponse {
+    for event in taken.into_iter().rev() {
+        reader.unread(event);
+    }
     if session.is_resumable() {
         session.streams().keep(reader.log());
     }
     let keep_alive = visit.listener.clients.bounds().keep_alive;
-    let stream = SessionStream::new(Arc::clone(session), reader, 0, keep_alive, None);
-    event_stream(stream.after(taken))
+    event_stream(SessionStream::new(
+        Arc::clone(session),
+        reader,
+        0,
+        keep_alive,
+        None,
+    ))
 }
 
 /// Takes a notification of a session.

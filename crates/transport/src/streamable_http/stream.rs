@@ -126,8 +126,6 @@ impl Running {
 /// A stream of a session: the answer to a request, or a standing one.
 pub(crate) struct SessionStream {
     first: Option<Bytes>,
-    /// Events that were taken before it was clear that this would be a stream.
-    taken: std::vec::IntoIter<StoredEvent>,
     reader: EventReader,
     numbered: bool,
     keep_alive: KeepAlive,
@@ -158,19 +156,12 @@ impl SessionStream {
         };
         Self {
             first: Some(first),
-            taken: Vec::new().into_iter(),
             reader,
             numbered,
             keep_alive: KeepAlive::new(keep_alive),
             closing: closing.map(|closing| Box::pin(closing.cancelled_owned())),
             session,
         }
-    }
-
-    /// The same stream with events before those that the reader still has to read.
-    pub(crate) fn after(mut self, taken: Vec<StoredEvent>) -> Self {
-        self.taken = taken.into_iter();
-        self
     }
 
     fn write(&self, event: &StoredEvent) -> Bytes {
@@ -192,9 +183,6 @@ impl Stream for SessionStream {
         let this = &mut *self;
         if let Some(first) = this.first.take() {
             return Poll::Ready(Some(first));
-        }
-        if let Some(event) = this.taken.next() {
-            return Poll::Ready(Some(this.write(&event)));
         }
         if let Poll::Ready(event) = this.reader.poll_next(context) {
             this.keep_alive.reset();

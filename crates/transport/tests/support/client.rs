@@ -121,6 +121,12 @@ impl Client {
         self.send_on(method, body, None).await
     }
 
+    /// Posts without saying how long the body is.
+    pub(crate) async fn chunked(&self, body: &str) -> Answer {
+        let client = self.with("transfer-encoding", "chunked");
+        client.send("POST", body.to_owned()).await
+    }
+
     async fn send_on(
         &self,
         method: &str,

@@ -25,8 +25,8 @@ use isthmus_transport::{
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
-pub(crate) use client::{Answer, Client};
-pub(crate) use script::{Call, Script, Steps};
+pub(crate) use client::Client;
+pub(crate) use script::Script;
 
 /// A running listener with one route, `/mcp`, whose stage is scripted.
 pub(crate) struct Gateway {

@@ -61,6 +61,10 @@ impl Script {
         self.listens.recv().await.unwrap()
     }
 
+    pub(crate) fn is_listening(&mut self) -> bool {
+        self.listens.try_recv().is_ok()
+    }
+
     pub(crate) fn is_idle(&mut self) -> bool {
         self.calls.try_recv().is_err()
     }
