@@ -178,4 +178,14 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_accepted_stays_at_the_origin(reference in "[a-z:/?#@.\\[\\]0-9 %\u{e9}-]{0,24}") {
+            let base = Uri::from_static("https://host.example:8443/a/sse");
+            if let Ok(resolved) = resolve(&base, &reference) {
+                proptest::prop_assert_eq!(origin(&resolved), origin(&base));
+            }
+        }
+    }
 }

@@ -413,7 +413,7 @@ impl fmt::Debug for Session {
 }
 
 /// Notices kept for a receiver that is behind.
-const NOTICES: usize = 256;
+const NOTICES: usize = 32;
 /// Answers to the backend's own requests on their way at once.
 const ANSWERS: usize = 16;
 /// Progress from another stream that waits to be read.

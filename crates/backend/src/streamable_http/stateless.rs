@@ -319,4 +319,4 @@ impl fmt::Debug for Peer {
 /// The id of the request that [`discover`] sends.
 pub(super) const DISCOVER_ID: u64 = 1;
 /// Notices kept for a receiver that is behind.
-const NOTICES: usize = 256;
+const NOTICES: usize = 32;
