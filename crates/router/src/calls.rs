@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use isthmus_catalog::{UriForm, prefixed_uri};
 use isthmus_exchange::{
-    BackendName, Complete, Error, ErrorKind, Outcome, Reply, Request, Scope, Step, Target,
+    BackendName, Complete, Error, ErrorKind, Outcome, Reply, Request, Scope, Step, Subject, Target,
 };
 use isthmus_protocol::object::{self, ObjectEdit};
 use isthmus_protocol::visit::{self, UriPlace};
 use isthmus_protocol::{Method, RawJson, Revision};
 
+use crate::live_backend::LiveBackend;
 use crate::live_route::{LiveRoute, RouteState};
 
 /// Sends a resolved request to its backend.
@@ -26,7 +27,7 @@ pub(crate) async fn forward(route: Arc<LiveRoute>, mut request: Request) -> Resu
     if request.method == Method::CompletionComplete && !completes(&state, &target.backend) {
         return Ok(Reply::complete(nothing_to_complete()));
     }
-    request.params = native_params(&request.method, &request.params, &target.native);
+    request.params = native_params(&request, &target.native);
     let exposure = Exposure::new(route, state.clone(), &request, target);
     let reply = member.backend().clone().call(request).await;
     let reply = reply.map_err(|error| exposure.error(error))?;
@@ -45,7 +46,7 @@ pub(crate) async fn forward(route: Arc<LiveRoute>, mut request: Request) -> Resu
 pub(crate) fn member<'s>(
     state: &'s RouteState,
     target: &Target,
-) -> Result<&'s Arc<crate::live_backend::LiveBackend>, Error> {
+) -> Result<&'s Arc<LiveBackend>, Error> {
     state.member(&target.backend).ok_or_else(|| {
         let backend = target.backend.clone();
         let message = format!("`{backend}` is no longer there");
@@ -55,48 +56,36 @@ pub(crate) fn member<'s>(
 
 /// Whether a backend answers completions: it says so, or its revision has no word for it (digest §1.1).
 fn completes(state: &RouteState, backend: &BackendName) -> bool {
-    let said = |catalog: &isthmus_catalog::Catalog| {
-        let old = catalog
-            .listing(backend)
-            .is_some_and(|listing| listing.facts.revision == Revision::V2024_11_05);
-        old || catalog
+    let catalog = &state.catalog;
+    let listing = catalog.listing(backend);
+    listing.is_some_and(|listing| listing.facts.revision == Revision::V2024_11_05)
+        || catalog
             .capabilities(backend)
             .is_none_or(|can| can.completions)
-    };
-    said(&state.catalog)
 }
 
 fn nothing_to_complete() -> RawJson {
     RawJson::from_serialize(&serde_json::json!({"completion": {"values": []}}))
 }
 
-/// `params` with the name by which the backend knows the subject.
-fn native_params(method: &Method, params: &RawJson, native: &str) -> RawJson {
-    let set = |object: &RawJson, key: &'static str| {
-        if object::string_member(object, key).as_deref() == Some(native) {
-            object.clone()
-        } else {
-            ObjectEdit::new(object)
-                .set(key, RawJson::string(native))
-                .finish()
-        }
+/// The parameters with the name by which the backend knows the subject.
+fn native_params(request: &Request, native: &str) -> RawJson {
+    let params = &request.params;
+    let native = |exposed: &str| (exposed != native).then(|| RawJson::string(native));
+    let set = |key: &'static str, native: Option<RawJson>| match native {
+        Some(native) => ObjectEdit::new(params).set(key, native).finish(),
+        None => params.clone(),
     };
-    match method {
-        Method::ToolsCall | Method::PromptsGet => set(params, "name"),
-        Method::ResourcesRead => set(params, "uri"),
-        Method::CompletionComplete => {
-            let Some(reference) = object::member(params, "ref") else {
-                return params.clone();
-            };
-            let is_prompt =
-                object::string_member(&reference, "type").as_deref() == Some("ref/prompt");
-            let native = set(&reference, if is_prompt { "name" } else { "uri" });
-            if native == reference {
-                return params.clone();
-            }
-            ObjectEdit::new(params).set("ref", native).finish()
-        }
-        _ => params.clone(),
+    let set_in_reference = |key: &'static str, native: Option<RawJson>| match native {
+        Some(native) => object::edit_member(params, "ref", |edit| edit.set(key, native)),
+        None => params.clone(),
+    };
+    match &request.subject {
+        Subject::Name(name) => set("name", native(name)),
+        Subject::Uri(uri) => set("uri", native(uri)),
+        Subject::PromptReference(name) => set_in_reference("name", native(name)),
+        Subject::ResourceReference(uri) => set_in_reference("uri", native(uri)),
+        Subject::None => params.clone(),
     }
 }
 
@@ -119,7 +108,7 @@ impl Exposure {
         target: Target,
     ) -> Self {
         let asked = match &request.subject {
-            isthmus_exchange::Subject::Uri(uri) => Some((target.native, uri.clone())),
+            Subject::Uri(uri) => Some((target.native, uri.clone())),
             _ => None,
         };
         Self {

@@ -1,6 +1,6 @@
 //! The router: every route, every backend, and the stages that lead from one to the other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -151,7 +151,7 @@ impl Router {
                 .set(showing.iter().map(|route| Arc::downgrade(route)).collect());
             for route in showing {
                 // What the backend said between being built in and being told of the route.
-                route.note(true, &std::collections::BTreeSet::new());
+                route.note(true, &BTreeSet::new());
                 if started.contains(live.name())
                     && old.routes.contains_key(&route.state().settings.path)
                 {
@@ -207,7 +207,8 @@ impl Router {
     pub async fn wait_ready(&self) {
         let fleet = self.0.fleet.load_full();
         join_all(fleet.backends.iter().map(|live| live.heard_of())).await;
-        join_all(fleet.routes.values().map(|route| route.caught_up())).await;
+        // A backend is heard of a moment before the catalogs show it.
+        join_all(fleet.routes.values().map(|route| route.complete())).await;
     }
 
     /// How the fleet stands.

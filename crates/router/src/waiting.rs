@@ -23,6 +23,17 @@ impl LiveRoute {
         }
     }
 
+    /// Waits until the catalog shows what every backend offers, or that it is not there.
+    pub(crate) async fn complete(&self) {
+        let mut builds = self.builds();
+        loop {
+            builds.mark_unchanged();
+            if self.state().catalog.cold().next().is_none() || builds.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Makes sure that what is listed is what backends offer, where that takes a short request to them: only where nobody
     /// tells us of changes and the listing's time is up.
     pub(crate) async fn freshened(&self) {

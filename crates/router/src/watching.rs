@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use isthmus_exchange::{Error, ErrorKind, Reply, Request, Subject};
+use isthmus_exchange::{Caller, Error, ErrorKind, Reply, Request, Subject};
 use isthmus_protocol::RawJson;
 
 use crate::calls;
@@ -59,11 +59,7 @@ pub(crate) async fn unsubscribe(route: Arc<LiveRoute>, request: Request) -> Resu
 }
 
 /// Takes one reason for watching away.
-pub(crate) async fn release(
-    route: &LiveRoute,
-    caller: &Arc<isthmus_exchange::Caller>,
-    watched: &Watched,
-) {
+pub(crate) async fn release(route: &LiveRoute, caller: &Arc<Caller>, watched: &Watched) {
     let state = route.state();
     let member = state.member(&watched.backend);
     let backend = member.map(|member| member.backend());
