@@ -253,3 +253,38 @@ async fn what_does_not_answer_in_time_is_cancelled_at_the_end() {
     steps.cancelled().await;
     peer.served.await.unwrap().unwrap();
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_a_client_says_the_next_request_is_answered(
+        lines in proptest::collection::vec(
+            proptest::prop_oneof![
+                "[^\n]{0,40}",
+                "\\{\"jsonrpc\":\"2.0\",\"id\":[0-9]{1,3},\"method\":\"[a-z/]{0,12}\"(,\"params\":\\{(\"name\":\"x\")?\\})?\\}",
+                "\\[[^\n]{0,20}\\]",
+            ],
+            0..8,
+        ),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut peer = start();
+            peer.handshake("2025-03-26").await;
+            for line in &lines {
+                peer.say(line).await;
+            }
+            peer.say(&stateful("\"the end\"", "ping", "{}")).await;
+            loop {
+                let answer = peer.hear().await;
+                if answer["id"] == "the end" {
+                    break;
+                }
+            }
+        });
+    }
+}

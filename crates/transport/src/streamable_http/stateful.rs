@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode};
 use isthmus_protocol::headers::MCP_SESSION_ID;
 use isthmus_protocol::message::write_result;
 use isthmus_protocol::{Era, Id, Method, RawJson};
-use isthmus_session::{EventReader, Session, StoredEvent};
+use isthmus_session::{EventLog, EventReader, Session, StoredEvent};
 
 use super::stream::{Hold, SessionStream};
 use crate::answer::{HttpResponse, event_stream, json, refusal};
@@ -53,11 +53,11 @@ pub(crate) async fn request(
         return json(StatusCode::OK, call::here(&encoder, answer));
     }
     let mut reader = session.streams().open_answer();
-    let (log, owner) = (Arc::clone(reader.log()), Arc::clone(session));
+    let (log, owner) = (ClosedAtEnd(Arc::clone(reader.log())), Arc::clone(session));
     let stage = visit.face.stage.clone();
     visit.listener.clients.calls().spawn(async move {
-        let response = call::run(&owner, &stage, &encoder, dispatch, &*log).await;
-        log.close(response);
+        let response = call::run(&owner, &stage, &encoder, dispatch, &*log.0).await;
+        log.0.close(response);
     });
     let hold = Hold::new(hold_time(session));
     match hold.wait(reader.next()).await {
@@ -122,6 +122,15 @@ pub(crate) fn listen(visit: &Visit, session: &Arc<Session>) {
         let background = visit.listener.clients.background();
         background.spawn(forwarding).abort_handle()
     });
+}
+
+/// Closes a log when whoever writes it is gone, so that its reader never waits for nobody.
+pub(crate) struct ClosedAtEnd(pub(crate) Arc<EventLog>);
+
+impl Drop for ClosedAtEnd {
+    fn drop(&mut self) {
+        self.0.close(None);
+    }
 }
 
 /// How long headers wait for the first event (design §4). A session that can resume should have its first event id
