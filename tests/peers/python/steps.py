@@ -222,17 +222,19 @@ async def try_notes(steps: Steps, prefix: str) -> None:
 async def try_mistakes(steps: Steps) -> None:
     client = steps.client
 
-    async def fails(call, code: int):
+    async def fails(call, *codes: int):
         try:
             await call
         except client.Error as error:
-            equal(error.error.code, code)
+            assert error.error.code in codes, f"{error.error.code}: {error.error.message}"
             return error.error.message
         raise AssertionError("it went well")
 
     await steps.step("an unknown tool", lambda: fails(client.call_tool("no_such_tool", {}), -32602))
-    not_found = -32002 if client.stateful else -32602
-    await steps.step("an unknown resource", lambda: fails(client.read_resource("note://no-such-note"), not_found))
+    # The stateful revisions have a code of their own for this. A stateless backend does not say it, and -32602 could be
+    # anything, so a gateway leaves it as it is.
+    not_found = [-32002, -32602] if client.stateful else [-32602]
+    await steps.step("an unknown resource", lambda: fails(client.read_resource("note://no-such-note"), *not_found))
     await steps.step("an unknown prompt", lambda: fails(client.get_prompt("no_such_prompt", {}), -32602))
 
 

@@ -15,7 +15,9 @@ export function makePeer(Client, transport, era, name) {
   return {
     name,
     heard,
-    notFound: -32602, // What this SDK makes of -32002 too.
+    get stateful() {
+      return !stateless;
+    },
     async connect() {
       await client.connect(transport);
       stateless = client.getProtocolEra() === "modern";

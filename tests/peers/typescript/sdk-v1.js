@@ -22,7 +22,7 @@ const transport = {
 
 const peer = {
   name: `typescript v1 ${options.transport}`,
-  notFound: -32002,
+  stateful: true,
   heard,
   async connect() {
     await client.connect(transport);
