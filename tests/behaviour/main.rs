@@ -5,8 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, unreachable_pub)]
 
 mod bad_input;
+mod cold_start;
 mod every_cell;
 mod fidelity;
 mod isolation;
+mod lists;
+mod pages;
 mod reload;
 mod support;

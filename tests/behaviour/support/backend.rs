@@ -126,6 +126,13 @@ impl Backend {
         self.seen().iter().filter(|seen| seen.message["method"] == method).count()
     }
 
+    /// Waits until at least `count` messages with `method` have arrived.
+    pub async fn counted(&self, method: &str, count: usize) {
+        let mut seen = self.state.seen.subscribe();
+        let fits = |all: &Vec<Seen>| all.iter().filter(|seen| seen.message["method"] == method).count() >= count;
+        seen.wait_for(fits).await.unwrap();
+    }
+
     /// Waits until `count` reply streams were closed by the gateway.
     pub async fn streams_closed(&self, count: usize) {
         let mut gone = self.state.gone.subscribe();

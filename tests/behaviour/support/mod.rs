@@ -4,6 +4,7 @@ pub mod backend;
 pub mod client;
 pub mod gateway;
 pub mod http;
+pub mod offering;
 
 pub use backend::{Backend, Reaction};
 pub use client::{Stateful, Stateless};
