@@ -99,6 +99,19 @@ async fn a_client_of_2025_11_25_resumes_exactly_the_stream_that_broke() {
 }
 
 #[tokio::test]
+async fn a_client_that_would_rather_have_a_stream_gets_one_at_once() {
+    let mut gateway = start().await;
+    let client = gateway.session("2025-11-25").await;
+    let client = client.with("accept", "text/event-stream, application/json");
+    let mut answer = client.post(&stateful("1", "tools/list", "{}")).await;
+    assert!(answer.event().await.unwrap().data.is_empty());
+    gateway.script.call().await.complete(r#"{"tools":[]}"#);
+    let last = answer.event().await.unwrap();
+    assert!(last.id.is_some());
+    assert!(answer.event().await.is_none());
+}
+
+#[tokio::test]
 async fn an_event_id_that_is_none_of_ours_is_refused() {
     let gateway = start().await;
     let client = gateway.session("2025-11-25").await;

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use isthmus_exchange::{Error, ErrorKind};
 use isthmus_protocol::message::{write_batch, write_error, write_result};
-use isthmus_protocol::params::SplitParams;
 use isthmus_protocol::{
     Era, Id, Incoming, Message, MessageError, Method, RawJson, Revision, parse_incoming,
 };
@@ -22,7 +21,7 @@ use super::call::{self, Outlet};
 use super::initialize::initialize;
 use super::listening;
 use super::stateful;
-use super::stateless::{self, Sender};
+use super::stateless::{self, Described, Reading, Sender};
 use crate::face::RouteFace;
 use crate::listener::Clients;
 use crate::respond::answer_outside_of_calls;
@@ -113,17 +112,17 @@ impl Pipe {
 
     async fn request(self: &Arc<Self>, id: Id, method: Method, params: Option<RawJson>) {
         if self.stateless.is_some() {
-            match SplitParams::parse(&method, params.as_ref()) {
-                Ok(split) if split.has_envelope() => {
-                    return self.stateless(id, method, split).await;
+            match stateless::read(&method, params.as_ref()) {
+                Reading::Stateless(described) => {
+                    return self.stateless(id, method, described).await;
                 }
-                Ok(_) => {}
-                Err(error) if self.session.get().is_none() && method != Method::Initialize => {
-                    return self
-                        .refuse(Some(&id), &stateless::params_error(&error))
-                        .await;
+                Reading::Other(Some(error))
+                    if self.session.get().is_none() && method != Method::Initialize =>
+                {
+                    let error = stateless::params_error(&error);
+                    return self.refuse(Some(&id), &error).await;
                 }
-                Err(_) => {}
+                Reading::Other(_) => {}
             }
         }
         let Some(session) = self.session.get() else {
@@ -208,14 +207,14 @@ impl Pipe {
         });
     }
 
-    async fn stateless(self: &Arc<Self>, id: Id, method: Method, split: SplitParams) {
-        let prepared = stateless::check_envelope(&split, |_| Ok(())).and_then(|()| {
+    async fn stateless(self: &Arc<Self>, id: Id, method: Method, described: Box<Described>) {
+        let prepared = stateless::check_envelope(&described.split, |_| Ok(())).and_then(|()| {
             stateless::prepare(
                 &self.clients,
                 self.sender.clone(),
                 id.clone(),
                 method,
-                split,
+                described,
             )
         });
         let call = match prepared {

@@ -22,11 +22,48 @@ pub(crate) struct StatelessCall {
     pub(crate) encoder: Encoder,
 }
 
+/// What the parameters of a request say about the era of who sent it.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    /// It describes itself.
+    Stateless(Box<Described>),
+    /// It does not. What is wrong with the parameters all the same.
+    Other(Option<ParamsError>),
+}
+
+/// The parameters of a request that describes itself.
+#[derive(Debug)]
+pub(crate) struct Described {
+    pub(crate) split: SplitParams,
+    /// What is wrong with the parameters of the method; the envelope can be read.
+    wrong: Option<ParamsError>,
+}
+
 /// Who sent a message.
 #[derive(Debug, Clone)]
 pub(crate) struct Sender {
     pub(crate) principal: Principal,
     pub(crate) address: Option<SocketAddr>,
+}
+
+/// Takes parameters apart and tells the eras from each other (E-5).
+pub(crate) fn read(method: &Method, params: Option<&RawJson>) -> Reading {
+    let wrong = match SplitParams::parse(method, params) {
+        Ok(split) if split.has_envelope() => {
+            return Reading::Stateless(Box::new(Described { split, wrong: None }));
+        }
+        Ok(_) => return Reading::Other(None),
+        Err(error) => error,
+    };
+    // Who asks wrongly is still answered in its own era, and only after what stands before the parameters was right:
+    // without a method, nothing but the envelope is read.
+    match SplitParams::parse(&Method::Other("".into()), params) {
+        Ok(split) if split.has_envelope() => Reading::Stateless(Box::new(Described {
+            split,
+            wrong: Some(wrong),
+        })),
+        _ => Reading::Other(Some(wrong)),
+    }
 }
 
 /// Checks that the envelope is complete (MS-4) and that its revision is served.
@@ -60,11 +97,15 @@ pub(crate) fn prepare(
     sender: Sender,
     id: Id,
     method: Method,
-    mut split: SplitParams,
+    described: Box<Described>,
 ) -> Result<StatelessCall, Error> {
     if !is_served(&method) {
         return Err(method_not_found(&method));
     }
+    if let Some(error) = described.wrong {
+        return Err(params_error(&error));
+    }
+    let mut split = described.split;
     let log_level = split.meta.log_level.take().map(|level| parse_level(&level));
     let log_level = log_level.transpose()?;
     let capabilities = match split.meta.client_capabilities.take() {

@@ -36,6 +36,15 @@ pub(crate) fn check_get(headers: &HeaderMap) -> Result<(), TurnedAway> {
     ))
 }
 
+/// Whether the client would rather have a stream: of two types with equal weight it names that one first.
+pub(crate) fn prefers_stream(headers: &HeaderMap) -> bool {
+    let first = headers
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split([',', ';']).next());
+    first.is_some_and(|first| first.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {

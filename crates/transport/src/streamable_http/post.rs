@@ -3,14 +3,13 @@
 use http::StatusCode;
 use hyper::body::Incoming as IncomingBody;
 use isthmus_protocol::message::write_error;
-use isthmus_protocol::params::SplitParams;
 use isthmus_protocol::{Era, Id, Incoming, Message, Method, RawJson, Revision, parse_incoming};
 
 use super::{accept, batch, session_header, stateful, stateless};
 use crate::answer::{HttpResponse, empty, json, refusal, refusal_as};
 use crate::body;
 use crate::entry::Visit;
-use crate::rim;
+use crate::rim::{self, stateless::Reading};
 
 /// Answers a POST.
 pub(crate) async fn post(visit: Visit, incoming: IncomingBody) -> HttpResponse {
@@ -41,12 +40,11 @@ pub(crate) async fn post(visit: Visit, incoming: IncomingBody) -> HttpResponse {
 }
 
 async fn request(visit: Visit, id: Id, method: Method, params: Option<RawJson>) -> HttpResponse {
-    let split = match SplitParams::parse(&method, params.as_ref()) {
-        Ok(split) if split.has_envelope() => {
-            return stateless::post(visit, id, method, split).await;
+    let wrong = match rim::stateless::read(&method, params.as_ref()) {
+        Reading::Stateless(described) => {
+            return stateless::post(visit, id, method, described).await;
         }
-        Ok(_) => None,
-        Err(error) => Some(error),
+        Reading::Other(wrong) => wrong,
     };
     if method == Method::Initialize {
         return stateful::initialize(visit, id, params.as_ref()).await;
@@ -59,7 +57,7 @@ async fn request(visit: Visit, id: Id, method: Method, params: Option<RawJson>) 
             Err(error) => refusal(Era::Stateful, Some(&id), &error),
         };
     }
-    if let Some(error) = split {
+    if let Some(error) = wrong {
         let error = rim::stateless::params_error(&error);
         return refusal(Era::Stateless, Some(&id), &error);
     }

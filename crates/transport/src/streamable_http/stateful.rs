@@ -13,6 +13,7 @@ use isthmus_protocol::message::write_result;
 use isthmus_protocol::{Era, Id, Method, RawJson};
 use isthmus_session::{EventLog, EventReader, Session, StoredEvent};
 
+use super::accept;
 use super::stream::{Hold, SessionStream};
 use crate::answer::{HttpResponse, event_stream, json, refusal};
 use crate::entry::Visit;
@@ -59,6 +60,9 @@ pub(crate) async fn request(
         let response = call::run(&owner, &stage, &encoder, dispatch, &*log.0).await;
         log.0.close(response);
     });
+    if accept::prefers_stream(&visit.parts.headers) {
+        return stream(&visit, session, reader, Vec::new());
+    }
     let hold = Hold::new(hold_time(session));
     match hold.wait(reader.next()).await {
         Some(Some(event)) if event.is_answer => json(StatusCode::OK, event.message),

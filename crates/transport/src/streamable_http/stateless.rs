@@ -18,13 +18,18 @@ use crate::answer::{HttpResponse, event_stream, json, refusal, set_retry_after};
 use crate::entry::Visit;
 use crate::listener::Clients;
 use crate::rim::encode::{Encoded, Encoder};
-use crate::rim::stateless::{Sender, StatelessCall, check_envelope, prepare};
+use crate::rim::stateless::{Described, Sender, StatelessCall, check_envelope, prepare};
 
 /// Answers a request that describes itself.
-pub(crate) async fn post(visit: Visit, id: Id, method: Method, split: SplitParams) -> HttpResponse {
+pub(crate) async fn post(
+    visit: Visit,
+    id: Id,
+    method: Method,
+    described: Box<Described>,
+) -> HttpResponse {
     let clients = Arc::clone(&visit.listener.clients);
     let headers = &visit.parts.headers;
-    let prepared = check_envelope(&split, |version| {
+    let prepared = check_envelope(&described.split, |version| {
         check_header(headers, &MCP_PROTOCOL_VERSION, version)
     })
     .and_then(|()| check_header(headers, &MCP_METHOD, method.as_str()))
@@ -33,8 +38,8 @@ pub(crate) async fn post(visit: Visit, id: Id, method: Method, split: SplitParam
             principal: visit.principal.clone(),
             address: visit.peer,
         };
-        check_name(headers, &method, &split)?;
-        prepare(&clients, sender, id.clone(), method, split)
+        check_name(headers, &method, &described.split)?;
+        prepare(&clients, sender, id.clone(), method, described)
     })
     .and_then(|call| {
         check_parameters(&visit, &call)?;
