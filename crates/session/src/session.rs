@@ -1,7 +1,7 @@
 //! One session of a stateful client.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use isthmus_exchange::{
@@ -43,6 +43,7 @@ pub struct Session {
     streams: Streams,
     /// Milliseconds after `opened`.
     last_used: AtomicU64,
+    rebuilt: AtomicBool,
 }
 
 /// `Handshaking → Ready → Closed`.
@@ -84,6 +85,7 @@ impl Session {
             in_flight: InFlight::new(IN_FLIGHT),
             streams,
             last_used: AtomicU64::new(0),
+            rebuilt: AtomicBool::new(false),
         }
     }
 
@@ -152,6 +154,19 @@ impl Session {
         {
             *listening = Some(start());
         }
+    }
+
+    /// Whether this is not the session's first life: it was rebuilt from its id, and what happened in between is not
+    /// known.
+    #[must_use]
+    pub fn is_rebuilt(&self) -> bool {
+        self.rebuilt.load(Ordering::Relaxed)
+    }
+
+    /// Whoever comes back with an id has long finished the handshake.
+    pub(crate) fn rebuilt(&self) {
+        self.rebuilt.store(true, Ordering::Relaxed);
+        self.ready();
     }
 
     /// Whether the session has ended.

@@ -6,7 +6,8 @@ mod support;
 use std::sync::Arc;
 
 use isthmus_exchange::{
-    Attachment, Authenticator, BoxFuture, Challenge, Credentials, Error, ErrorKind, Principal,
+    Acknowledged, Attachment, Authenticator, BoxFuture, Challenge, Credentials, Error, ErrorKind,
+    Event, ListenFilter, Principal,
 };
 use isthmus_protocol::{LogLevel, Revision};
 use isthmus_seal::SealKeys;
@@ -275,16 +276,26 @@ async fn a_session_belongs_to_who_opened_it() {
 }
 
 #[tokio::test]
-async fn a_restarted_gateway_goes_on_with_the_session() {
+async fn a_restarted_gateway_goes_on_with_the_session_and_says_that_anything_may_have_changed() {
     let keys = Arc::new(SealKeys::generate());
     let before = start_with(with_tokens(Arc::clone(&keys))).await;
     let alice = before.client().with("authorization", "alice");
     let (_, alice) = alice.initialize("2025-06-18").await;
-    let after = start_with(with_tokens(keys)).await;
+    let mut after = start_with(with_tokens(keys)).await;
     let moved = after
         .client()
         .with("authorization", "alice")
         .with("mcp-session-id", &alice.header("mcp-session-id"));
     let answer = moved.post(&stateful("1", "ping", "{}")).await;
     assert_eq!(answer.status, 200);
+    let mut stream = moved.get().await;
+    let steps = after.script.listen().await.begin();
+    let filter = ListenFilter::default();
+    steps
+        .event(Event::Acknowledged(Acknowledged { filter }))
+        .await;
+    for method in ["tools", "prompts", "resources"] {
+        let expected = format!("notifications/{method}/list_changed");
+        assert_eq!(stream.message().await.unwrap()["method"], expected);
+    }
 }

@@ -181,8 +181,7 @@ impl SessionTable {
         let session = self
             .enter(id.into(), reference, principal.clone(), None, None)
             .ok()?;
-        // Whoever comes back with an id has long finished the handshake.
-        session.ready();
+        session.rebuilt();
         tracing::debug!(session = %short(id), "session rebuilt from its id");
         Some(session)
     }

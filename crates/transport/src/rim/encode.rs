@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use isthmus_exchange::{
-    ClientCapabilities, Complete, Error, Event, InputRequired, LogRecord, Outcome, Scope,
+    ClientCapabilities, Complete, Error, Event, InputRequired, LogRecord, Notice, Outcome, Scope,
 };
 use isthmus_protocol::convert::{downgrade_progress, downgrade_result};
 use isthmus_protocol::message::{write_notification, write_result};
@@ -98,20 +98,21 @@ impl Encoder {
 
     /// The message for an event; `None` if this client is not told of it.
     pub(crate) fn event(&self, event: Event) -> Option<Bytes> {
-        match event {
-            Event::Progress(progress) => self.progress(&progress.params),
-            Event::Log(record) => self.log(&record),
-            // Dropping the question tells the backend rim that nobody could be asked.
-            Event::Question(_) => None,
-            Event::Acknowledged(acknowledged) => match self.speech {
-                Speech::Stateless { .. } => {
-                    Some(notice::acknowledgement(&acknowledged.filter, self.id.raw()))
-                }
-                Speech::Stateful { .. } => None,
-            },
+        match (event, &self.speech) {
+            (Event::Progress(progress), _) => self.progress(&progress.params),
+            (Event::Log(record), _) => self.log(&record),
             // Log messages of no request never go to a listen stream (26:basic/patterns/subscriptions).
-            Event::Notice(isthmus_exchange::Notice::Log(_)) => None,
-            Event::Notice(event) => notice::write(&event, Some(self.id.raw()), None),
+            (Event::Notice(Notice::Log(_)), _) => None,
+            (Event::Notice(event), Speech::Stateless { .. }) => {
+                notice::write(&event, Some(self.id.raw()), None)
+            }
+            (Event::Acknowledged(acknowledged), Speech::Stateless { .. }) => {
+                let id = self.id.raw();
+                Some(notice::acknowledgement(&acknowledged.filter, id))
+            }
+            // Dropping a question tells the backend rim that nobody could be asked. Sessions hear of changes on a
+            // stream of their own.
+            (Event::Question(_) | Event::Notice(_) | Event::Acknowledged(_), _) => None,
         }
     }
 

@@ -23,7 +23,7 @@ pub(crate) async fn forward<Sent>(
     Sent: Future<Output = ()> + Send,
 {
     let mut wait = FIRST_WAIT;
-    let mut gap = false;
+    let mut gap = session.is_rebuilt();
     while let Some(stage) = stage() {
         let heard = listen(&session, &stage, gap, &send).await;
         gap = true;

@@ -47,6 +47,7 @@ impl<Reader: AsyncRead + Unpin> Lines<Reader> {
                     line => return Ok(Some(line)),
                 }
             }
+            self.buffer.reserve(PIECE);
             if self.reader.read_buf(&mut self.buffer).await? == 0 {
                 let rest = std::mem::take(&mut self.buffer).freeze();
                 self.searched = 0;
@@ -92,6 +93,9 @@ impl<Reader: AsyncRead + Unpin> Lines<Reader> {
         }
     }
 }
+
+/// Room for each read.
+const PIECE: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {
