@@ -21,9 +21,9 @@ use crate::log::{self, LogFormat};
 
 /// One MCP endpoint in front of a fleet of MCP servers.
 #[derive(Debug, Parser)]
-#[command(name = "isthmus", version, about, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 the call failed, 2 wrong command line, 3 wrong config, \
-4 could not start or reach something.")]
+#[command(name = "isthmus", version, about)]
+#[command(after_help = "Logs go to standard error.\n\nExit codes: 0 done, 1 the call failed, 2 wrong command line, \
+3 wrong config,\n4 something could not be started or reached.")]
 struct Cli {
     #[command(flatten)]
     log: LogOptions,
@@ -34,11 +34,13 @@ struct Cli {
 /// What the command line says of logs; it wins over the config.
 #[derive(Debug, Args)]
 struct LogOptions {
-    /// Least severe log level, or a list of `module=level`; logs go to standard error. Default: the config's, or `info`.
-    #[arg(long = "log", global = true, env = "ISTHMUS_LOG", value_name = "FILTER")]
+    /// A level, or a list of `module=level`; else the config's
+    #[arg(long = "log", global = true, env = "ISTHMUS_LOG", hide_env_values = true)]
+    #[arg(value_name = "FILTER", help_heading = "Logs")]
     filter: Option<String>,
-    /// How log lines look. Default: the config's, or text.
-    #[arg(long = "log-format", global = true, value_enum, value_name = "FORMAT")]
+    /// How log lines look; else as the config says
+    #[arg(long = "log-format", global = true, value_enum, hide_possible_values = true)]
+    #[arg(value_name = "text|json", help_heading = "Logs")]
     format: Option<LogFormat>,
 }
 

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use isthmus_config::{Backend, Config, HttpWire, Located, Route, Wire};
 use isthmus_exchange::{
@@ -139,12 +139,19 @@ impl View {
         let mut bare = tools.iter().filter(|tool| tool.native == name);
         match (bare.next(), bare.next()) {
             (Some(tool), None) => Ok(tool.clone()),
-            (Some(_), Some(_)) => Err(anyhow!("several backends have a tool `{name}`; use its full name").into()),
-            _ => {
-                let missing = self.missing();
-                let hint = if missing.is_empty() { String::new() } else { format!(" ({})", missing.join("; ")) };
-                Err(anyhow!("no tool is called `{name}`{hint}")).context("see `isthmus tools`").map_err(Failure::from)
+            (Some(_), Some(_)) => {
+                Err(Failure::Usage(format!("several backends have a tool `{name}`: use its full name")))
             }
+            (None, _) => Err(self.no_tool(name)),
         }
+    }
+
+    /// There is no such tool: the command line is wrong, unless a backend is missing that may have it.
+    fn no_tool(&self, name: &str) -> Failure {
+        let missing = self.missing();
+        if missing.is_empty() {
+            return Failure::Usage(format!("no tool is called `{name}`; `isthmus tools` lists what there is"));
+        }
+        anyhow!("no tool is called `{name}` ({})", missing.join("; ")).into()
     }
 }
