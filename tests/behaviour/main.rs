@@ -5,11 +5,15 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, unreachable_pub)]
 
 mod bad_input;
+mod cli;
+mod cli_items;
 mod cold_start;
 mod every_cell;
 mod fidelity;
 mod isolation;
 mod lists;
+mod names;
 mod pages;
 mod reload;
+mod resources;
 mod support;

@@ -1,6 +1,7 @@
 //! What the tests of the whole gateway are written with.
 
 pub mod backend;
+pub mod cli;
 pub mod client;
 pub mod gateway;
 pub mod http;
