@@ -284,6 +284,7 @@ impl ServerHandler for Notebook {
         &self,
         requested: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
+        self.changes.expect_listener();
         Some(requested.supported_by(&self.get_info().capabilities))
     }
 

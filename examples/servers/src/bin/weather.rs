@@ -37,17 +37,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
-/// Serves MCP on the address in the first argument (or in `EXAMPLE_WEATHER_ADDRESS`), at every path.
+/// Serves MCP on the address in the first argument, at every path.
 #[tokio::main(flavor = "current_thread")]
 #[expect(
     clippy::print_stderr,
     reason = "with port 0 the address is known only now, and somebody waits for it"
 )]
 async fn main() -> anyhow::Result<()> {
-    let address = std::env::args()
-        .nth(1)
-        .or_else(|| std::env::var("EXAMPLE_WEATHER_ADDRESS").ok());
+    let address = std::env::args().nth(1);
     let address: SocketAddr = address.as_deref().unwrap_or("127.0.0.1:8931").parse()?;
     let listener = TcpListener::bind(address).await?;
     eprintln!(
@@ -61,10 +60,12 @@ async fn main() -> anyhow::Result<()> {
         Arc::default(),
         Default::default(),
     );
+    let mut connections = JoinSet::new();
     loop {
         let (connection, _) = listener.accept().await?;
+        while connections.try_join_next().is_some() {} // Forgets those that have ended.
         let service = TowerToHyperService::new(mcp.clone());
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let http = auto::Builder::new(TokioExecutor::new());
             // A client that breaks its connection is its own affair.
             let _ = http
@@ -307,6 +308,7 @@ impl ServerHandler for Weather {
         &self,
         requested: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
+        self.station.changes.expect_listener();
         Some(requested.supported_by(&self.get_info().capabilities))
     }
 
