@@ -44,6 +44,7 @@ pub struct Session {
     /// Milliseconds after `opened`.
     last_used: AtomicU64,
     rebuilt: AtomicBool,
+    held: AtomicBool,
 }
 
 /// `Handshaking → Ready → Closed`.
@@ -86,6 +87,7 @@ impl Session {
             streams,
             last_used: AtomicU64::new(0),
             rebuilt: AtomicBool::new(false),
+            held: AtomicBool::new(false),
         }
     }
 
@@ -182,14 +184,21 @@ impl Session {
             .store(u64::try_from(used).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    /// The session lives as long as its connection, however silent: whoever calls this ends it.
+    pub fn hold(&self) {
+        self.held.store(true, Ordering::Relaxed);
+    }
+
     /// When the client was last heard of.
     pub(crate) fn last_used(&self) -> Instant {
         self.opened + std::time::Duration::from_millis(self.last_used.load(Ordering::Relaxed))
     }
 
-    /// Whether a request runs or a stream is open.
+    /// Whether a request runs, a stream is open, or a connection holds the session.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.in_flight.is_empty() || self.streams.is_attached()
+        self.held.load(Ordering::Relaxed)
+            || !self.in_flight.is_empty()
+            || self.streams.is_attached()
     }
 
     /// Ends the session: its requests are cancelled, its streams end, what others keep for it is freed.

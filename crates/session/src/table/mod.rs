@@ -21,7 +21,7 @@ use crate::streams::Streams;
 pub struct SessionLimits {
     /// Sessions in all.
     pub total: usize,
-    /// Sessions of one principal.
+    /// Sessions of one principal that was authenticated.
     pub per_principal: usize,
     /// Idle time after which a session ends.
     pub idle: Duration,
@@ -232,8 +232,11 @@ impl SessionTable {
     }
 
     fn make_room(&self, books: &mut Books, principal: &PrincipalId) -> Result<(), OpenError> {
+        // Those whom nobody knows are many, and have no share that could be fair.
+        let anonymous = principal == Principal::anonymous().id();
         let own = books.per_principal.get(principal).copied().unwrap_or(0);
-        if own < self.limits.per_principal && self.sessions.len() < self.limits.total {
+        let fair = anonymous || own < self.limits.per_principal;
+        if fair && self.sessions.len() < self.limits.total {
             return Ok(());
         }
         let victim = self

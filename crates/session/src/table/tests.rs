@@ -129,6 +129,31 @@ async fn an_idle_session_ends_and_a_busy_one_does_not() {
     assert!(table.find(idle.id(), &person("alice"), &route()).is_none());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_session_that_a_connection_holds_never_ends_by_itself() {
+    let table = table();
+    let held = table.open(new("alice")).unwrap();
+    held.hold();
+    tokio::time::advance(Duration::from_secs(1000)).await;
+    table.sweep();
+    let _second = table.open(new("alice")).unwrap();
+    let _third = table.open(new("alice")).unwrap();
+    assert!(!held.is_closed());
+}
+
+#[tokio::test]
+async fn callers_that_nobody_knows_share_the_total_only() {
+    let table = table();
+    let anonymous = || NewSession {
+        principal: Principal::anonymous(),
+        ..new("nobody")
+    };
+    let sessions: Vec<_> = (0..4).map(|_| table.open(anonymous()).unwrap()).collect();
+    assert!(sessions.iter().all(|session| !session.is_closed()));
+    let _fifth = table.open(anonymous()).unwrap();
+    assert_eq!(table.len(), 4);
+}
+
 #[tokio::test]
 async fn capabilities_that_would_fill_the_memory_are_refused() {
     let table = table();

@@ -314,8 +314,8 @@ fn lacks(declared: &ClientCapabilities, required: &RawJson) -> bool {
 /// Stateless servers say "no such resource" by the code for wrong parameters; only the text tells the two apart.
 fn says_not_found(error: &JsonRpcError, method: &Method) -> bool {
     let message = error.message.to_ascii_lowercase();
-    *method == Method::ResourcesRead
-        && (message.contains("not found") || message.contains("unknown resource"))
+    let words = ["not found", "no such", "unknown resource", "does not exist"];
+    *method == Method::ResourcesRead && words.iter().any(|words| message.contains(words))
 }
 
 fn later(kind: &str, after: Duration) -> serde_json::Value {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use isthmus_exchange::{Error, ErrorKind};
 use isthmus_protocol::message::{write_batch, write_error, write_result};
+use isthmus_protocol::params::SplitParams;
 use isthmus_protocol::{
     Era, Id, Incoming, Message, MessageError, Method, RawJson, Revision, parse_incoming,
 };
@@ -111,27 +112,20 @@ impl Pipe {
     }
 
     async fn request(self: &Arc<Self>, id: Id, method: Method, params: Option<RawJson>) {
-        if self.stateless.is_some() {
-            match stateless::read(&method, params.as_ref()) {
-                Reading::Stateless(described) => {
-                    return self.stateless(id, method, described).await;
-                }
-                Reading::Other(Some(error))
-                    if self.session.get().is_none() && method != Method::Initialize =>
-                {
-                    let error = stateless::params_error(&error);
-                    return self.refuse(Some(&id), &error).await;
-                }
-                Reading::Other(_) => {}
+        let split = match stateless::read(&method, params.as_ref()) {
+            Reading::Stateless(described) if self.stateless.is_some() => {
+                return self.stateless(id, method, described).await;
             }
-        }
+            Reading::Stateless(described) => described.into_stateful(),
+            Reading::Other(split) => *split,
+        };
         let Some(session) = self.session.get() else {
             return self.before_session(id, method, params).await;
         };
         let Some(face) = (self.face)() else {
             return self.refuse(Some(&id), &route_gone()).await;
         };
-        let (encoder, dispatch) = stateful::request(session, id, method, params.as_ref());
+        let (encoder, dispatch) = stateful::request(session, id, method, split);
         self.listen(session);
         let (session, out) = (Arc::clone(session), self.out.clone());
         self.tasks.spawn(async move {
@@ -161,6 +155,7 @@ impl Pipe {
         };
         match initialize(&self.clients, &face, self.sender.clone(), params).await {
             Ok((session, result)) => {
+                session.hold();
                 if let Err(second) = self.session.set(session) {
                     self.clients.sessions().end(&second);
                 }
@@ -301,7 +296,8 @@ pub(crate) async fn member_of_batch(
             Some(answer.write(Some(&id)))
         }
         Ok(Message::Request { id, method, params }) => {
-            let (encoder, dispatch) = stateful::request(session, id, method, params.as_ref());
+            let split = SplitParams::parse(&method, params.as_ref());
+            let (encoder, dispatch) = stateful::request(session, id, method, split);
             call::run(session, &face.stage, &encoder, dispatch, outlet).await
         }
         Ok(Message::Notification { method, params }) => {

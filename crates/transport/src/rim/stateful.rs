@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use isthmus_exchange::{Error, ErrorKind, Request, Wants};
-use isthmus_protocol::params::SplitParams;
+use isthmus_protocol::params::{ParamsError, SplitParams};
 use isthmus_protocol::{Id, Method, RawJson, object};
 use isthmus_session::Session;
 
@@ -25,9 +25,8 @@ pub(crate) fn request(
     session: &Session,
     id: Id,
     method: Method,
-    params: Option<&RawJson>,
+    split: Result<SplitParams, ParamsError>,
 ) -> (Encoder, Dispatch) {
-    let split = SplitParams::parse(&method, params);
     let token = split
         .as_ref()
         .ok()

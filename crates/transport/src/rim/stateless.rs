@@ -27,8 +27,8 @@ pub(crate) struct StatelessCall {
 pub(crate) enum Reading {
     /// It describes itself.
     Stateless(Box<Described>),
-    /// It does not. What is wrong with the parameters all the same.
-    Other(Option<ParamsError>),
+    /// It does not. The parameters, or what is wrong with them, for a session if there is one.
+    Other(Box<Result<SplitParams, ParamsError>>),
 }
 
 /// The parameters of a request that describes itself.
@@ -46,13 +46,23 @@ pub(crate) struct Sender {
     pub(crate) address: Option<SocketAddr>,
 }
 
+impl Described {
+    /// The parameters as a session takes them: it has an envelope of its own.
+    pub(crate) fn into_stateful(self) -> Result<SplitParams, ParamsError> {
+        match self.wrong {
+            None => Ok(self.split),
+            Some(error) => Err(error),
+        }
+    }
+}
+
 /// Takes parameters apart and tells the eras from each other (E-5).
 pub(crate) fn read(method: &Method, params: Option<&RawJson>) -> Reading {
     let wrong = match SplitParams::parse(method, params) {
         Ok(split) if split.has_envelope() => {
             return Reading::Stateless(Box::new(Described { split, wrong: None }));
         }
-        Ok(_) => return Reading::Other(None),
+        Ok(split) => return Reading::Other(Box::new(Ok(split))),
         Err(error) => error,
     };
     // Who asks wrongly is still answered in its own era, and only after what stands before the parameters was right:
@@ -62,7 +72,7 @@ pub(crate) fn read(method: &Method, params: Option<&RawJson>) -> Reading {
             split,
             wrong: Some(wrong),
         })),
-        _ => Reading::Other(Some(wrong)),
+        _ => Reading::Other(Box::new(Err(wrong))),
     }
 }
 

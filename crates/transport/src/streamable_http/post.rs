@@ -40,11 +40,11 @@ pub(crate) async fn post(visit: Visit, incoming: IncomingBody) -> HttpResponse {
 }
 
 async fn request(visit: Visit, id: Id, method: Method, params: Option<RawJson>) -> HttpResponse {
-    let wrong = match rim::stateless::read(&method, params.as_ref()) {
+    let split = match rim::stateless::read(&method, params.as_ref()) {
         Reading::Stateless(described) => {
             return stateless::post(visit, id, method, described).await;
         }
-        Reading::Other(wrong) => wrong,
+        Reading::Other(split) => *split,
     };
     if method == Method::Initialize {
         return stateful::initialize(visit, id, params.as_ref()).await;
@@ -53,19 +53,19 @@ async fn request(visit: Visit, id: Id, method: Method, params: Option<RawJson>) 
         session_header::revision(&visit.parts.headers) == Some(Revision::V2026_07_28.as_str());
     if session_header::is_present(&visit.parts.headers) && !says_stateless {
         return match session_header::find(&visit) {
-            Ok(session) => stateful::request(visit, &session, id, method, params.as_ref()).await,
+            Ok(session) => stateful::request(visit, &session, id, method, split).await,
             Err(error) => refusal(Era::Stateful, Some(&id), &error),
         };
     }
-    if let Some(error) = wrong {
-        let error = rim::stateless::params_error(&error);
-        return refusal(Era::Stateless, Some(&id), &error);
+    if !says_stateless && method != Method::ServerDiscover {
+        return refusal(Era::Stateful, Some(&id), &session_header::missing());
     }
     // A header alone makes no stateless request, and discovering is what only stateless clients do.
-    if says_stateless || method == Method::ServerDiscover {
-        return refusal(Era::Stateless, Some(&id), &rim::stateless::no_envelope());
-    }
-    refusal(Era::Stateful, Some(&id), &session_header::missing())
+    let error = match split {
+        Ok(_) => rim::stateless::no_envelope(),
+        Err(error) => rim::stateless::params_error(&error),
+    };
+    refusal(Era::Stateless, Some(&id), &error)
 }
 
 /// 202, whatever it says: a notification has no answer (MS-7).

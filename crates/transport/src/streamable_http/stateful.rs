@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use isthmus_protocol::headers::MCP_SESSION_ID;
 use isthmus_protocol::message::write_result;
+use isthmus_protocol::params::{ParamsError, SplitParams};
 use isthmus_protocol::{Era, Id, Method, RawJson};
 use isthmus_session::{EventLog, EventReader, Session, StoredEvent};
 
@@ -46,9 +47,9 @@ pub(crate) async fn request(
     session: &Arc<Session>,
     id: Id,
     method: Method,
-    params: Option<&RawJson>,
+    split: Result<SplitParams, ParamsError>,
 ) -> HttpResponse {
-    let (encoder, dispatch) = stateful::request(session, id, method, params);
+    let (encoder, dispatch) = stateful::request(session, id, method, split);
     listen(&visit, session);
     if let Dispatch::Here(answer) = dispatch {
         return json(StatusCode::OK, call::here(&encoder, answer));
