@@ -56,6 +56,10 @@ impl Server {
             writeln!(io::stderr(), "no configuration found")?;
             return Ok(ExitCode::from(7));
         }
+        if self.has("mute") {
+            writeln!(io::stderr(), "still thinking")?;
+            io::copy(&mut io::stdin(), &mut io::sink())?;
+        }
         if self.has("floods-stderr") {
             let line = [b'e'; 999];
             for _ in 0..20_000 {

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::program::{self, ProgramError};
-use super::stderr::LastWords;
+use super::stderr::TextLog;
 #[cfg(target_os = "linux")]
 use super::{guard, processes};
 
@@ -55,6 +55,9 @@ pub(crate) enum StdioError {
     /// It runs, but does not listen or speak any more.
     #[error("it closed its stdin or stdout without ending")]
     Deaf,
+    /// It runs, but is no MCP server, or not one yet.
+    #[error("its last words so far: {0}")]
+    Unready(String),
     /// It ended.
     #[error("{exit}; its last words: {last_words}")]
     Ended {
@@ -145,21 +148,27 @@ impl StdioError {
                 format!("backend `{backend}`: {self}")
             }
             // Its last words may be nobody's business but the operator's.
+            Self::Unready(_) => format!("backend `{backend}` is not ready"),
             Self::Ended { exit, .. } => format!("backend `{backend}`: {exit}"),
         };
         let error = Error::new(kind, message);
-        match &self {
+        // Only what the message does not say already.
+        match self {
+            Self::Program(ProgramError::Directory { source, .. }) => {
+                error.with_fault(Fault::Operator).caused_by(source)
+            }
             Self::Program(_) => error.with_fault(Fault::Operator),
-            _ => error,
+            Self::Start { source, .. } => error.caused_by(source),
+            Self::Deaf => error,
+            Self::Unready(_) | Self::Ended { .. } => error.caused_by(self),
         }
-        .caused_by(self)
     }
 
     /// How a child ended, with what it said last.
-    pub(crate) fn ended(exit: Exit, words: &LastWords) -> Self {
+    pub(crate) fn ended(exit: Exit, log: &TextLog) -> Self {
         Self::Ended {
             exit,
-            last_words: words.joined(),
+            last_words: log.last_words(),
         }
     }
 }

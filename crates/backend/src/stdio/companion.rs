@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::child::{ChildSettings, StdioError};
 use super::restart::{AfterCrash, Supervisor, chance};
-use super::stderr::{FreeText, LastWords};
+use super::stderr::{FreeText, TextLog};
 
 /// A program that is kept running until this is stopped or dropped.
 #[derive(Debug)]
@@ -128,14 +128,17 @@ async fn keep_running(
 /// One run of the program.
 struct Run {
     process: JoinHandle<super::child::Exit>,
-    words: LastWords,
+    log: TextLog,
 }
 
 impl Run {
     fn start(settings: &ChildSettings, stop: &CancellationToken) -> Result<Self, StdioError> {
         let mut running = settings.start(Stdio::null())?;
-        let words = LastWords::default();
-        let text = |stream| FreeText::new(settings.backend.clone(), stream, words.clone());
+        let log = TextLog::loud();
+        let text = |stream| {
+            let backend = settings.backend.clone();
+            FreeText::new(backend, stream, log.clone())
+        };
         let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
         let (said, complained) = (text("stdout"), text("stderr"));
         let stop = stop.clone();
@@ -153,14 +156,14 @@ impl Run {
         };
         Ok(Self {
             process: Handle::current().spawn(process),
-            words,
+            log,
         })
     }
 
     /// Waits for the end of the run, which its stop token brings about.
     async fn ended(self) -> StdioError {
         match self.process.await {
-            Ok(exit) => StdioError::ended(exit, &self.words),
+            Ok(exit) => StdioError::ended(exit, &self.log),
             Err(_) => StdioError::Deaf,
         }
     }

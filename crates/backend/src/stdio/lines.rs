@@ -62,6 +62,11 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
+    /// The stream behind it, without what was read already.
+    pub(crate) fn into_inner(self) -> R {
+        self.reader
+    }
+
     fn take_line(&mut self) -> Result<Option<Bytes>, LineError> {
         let unseen = &self.buffer[self.searched..];
         // `contains` is many bytes at a time, `position` is one: a long line is mostly chunks without an end.

@@ -24,8 +24,6 @@ pub(crate) use companion::{Companion, CompanionState};
 #[cfg(target_os = "linux")]
 pub use guard::guard_main;
 pub(crate) use open::open;
-#[cfg(test)]
-pub(crate) use piped::start_piped;
 pub(crate) use restart::{Phase, Supervisor, chance};
 
 /// There is no guard on this system: children run in a process group of their own instead.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use isthmus_config::EraSetting;
-use isthmus_exchange::Error;
+use isthmus_exchange::{Error, ErrorKind};
 use tokio::runtime::Handle;
 
-use super::child::ChildSettings;
+use super::child::{ChildSettings, StdioError};
 use super::piped::start_piped;
+use super::stderr::TextLog;
+use crate::conversation::Conversation;
 use crate::duplex::{
     DetectError, Detected, Opening, Pipe, StatefulDuplex, StatelessDuplex, open_detecting,
 };
@@ -26,34 +28,41 @@ pub(crate) async fn open(
     opening: &Opening,
     background: &Handle,
 ) -> Result<Detected, Error> {
-    let start = || -> Result<Pipe, Error> {
-        start_piped(settings, background).map_err(|error| error.at(&settings.backend))
+    let backend = &settings.backend;
+    let mut log = match era {
+        EraSetting::Auto => TextLog::default(),
+        EraSetting::Stateful | EraSetting::Stateless => TextLog::loud(),
+    };
+    let start = |log: &TextLog| -> Result<Pipe, Error> {
+        start_piped(settings, log.clone(), background).map_err(|error| error.at(backend))
+    };
+    let detected = |conversation: Arc<dyn Conversation>, evidence| Detected {
+        conversation,
+        evidence,
     };
     let stateful = async |pipe, evidence| {
         let conversation = StatefulDuplex::open(pipe, opening, background).await?;
-        let conversation = Arc::new(conversation);
-        Ok(Detected {
-            conversation,
-            evidence,
-        })
+        Ok(detected(Arc::new(conversation), evidence))
     };
-    match era {
-        EraSetting::Stateful => stateful(start()?, "pinned").await,
-        EraSetting::Stateless => {
-            let conversation = StatelessDuplex::open(start()?, opening, background).await?;
-            let conversation = Arc::new(conversation);
-            Ok(Detected {
-                conversation,
-                evidence: "pinned",
-            })
-        }
-        EraSetting::Auto => match open_detecting(start()?, opening, background).await {
+    let opened = match era {
+        EraSetting::Stateful => stateful(start(&log)?, "pinned").await,
+        EraSetting::Stateless => StatelessDuplex::open(start(&log)?, opening, background)
+            .await
+            .map(|conversation| detected(Arc::new(conversation), "pinned")),
+        EraSetting::Auto => match open_detecting(start(&log)?, opening, background).await {
             Ok(detected) => Ok(detected),
             Err(DetectError::Failed(error)) => Err(error),
             Err(DetectError::DiedOnProbe(error)) => {
-                tracing::debug!(backend = %settings.backend, %error, "it did not survive being probed");
-                stateful(start()?, "ended when it was probed").await
+                tracing::debug!(%backend, %error, "it did not survive being probed");
+                log = TextLog::loud();
+                stateful(start(&log)?, "ended when it was probed").await
             }
         },
-    }
+    };
+    log.raise();
+    opened.map_err(|error| match error.kind() {
+        // It did not end, so its end does not carry its last words.
+        ErrorKind::TimedOut(_) => error.caused_by(StdioError::Unready(log.last_words())),
+        _ => error,
+    })
 }

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use futures_core::Stream;
 use isthmus_exchange::{BackendName, Error, ErrorKind};
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
-use tokio::process::ChildStdout;
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::child::{ChildSettings, Exit, StdioError};
+use super::child::{ChildSettings, Exit, RunningChild, StdioError};
 use super::lines::{LineError, LineReader};
-use super::stderr::{FreeText, LastWords};
+use super::stderr::{FreeText, TextLog};
 use crate::duplex::{OutgoingMessage, Pipe, PipeEnd, PipeEvent};
 
 /// Messages that wait for the child to read its stdin.
@@ -25,9 +25,11 @@ const EXIT_FOLLOWS: Duration = Duration::from_secs(3);
 /// How long stderr is read on after the process has ended.
 const STDERR_FOLLOWS: Duration = Duration::from_millis(500);
 
-/// Starts the child and its task on `background`, which ends by itself after the pipe was dropped or closed.
+/// Starts the child and its task on `background`, which ends by itself after the pipe was dropped or closed. What the
+/// child writes to stderr goes to `log`.
 pub(crate) fn start_piped(
     settings: &ChildSettings,
+    log: TextLog,
     background: &Handle,
 ) -> Result<Pipe, StdioError> {
     let _inside = background.enter();
@@ -40,34 +42,83 @@ pub(crate) fn start_piped(
     let (Some(stdin), Some(stdout), Some(stderr)) = streams else {
         unreachable!("all three streams were asked for as pipes");
     };
+    let backend = settings.backend.clone();
     let (outgoing, lines) = mpsc::channel(OUTGOING);
     let (end, maker) = PipeEnd::new();
     let (exit, exited) = watch::channel(None);
-    let words = LastWords::default();
-    let text = FreeText::new(settings.backend.clone(), "stderr", words.clone());
-    // Fires with the pipe's own wish to end, or when the child is of no more use.
-    let stop = maker.closing.child_token();
+    let (unread, rest) = oneshot::channel();
+    let driver = Driver {
+        running,
+        stdin,
+        lines,
+        stderr,
+        text: FreeText::new(backend.clone(), "stderr", log.clone()),
+        rest,
+        // Fires with the pipe's own wish to end, or when the child is of no more use.
+        stop: maker.closing.child_token(),
+    };
     let incoming = Incoming {
-        backend: settings.backend.clone(),
-        lines: LineReader::new(stdout, settings.longest_line),
+        backend: backend.clone(),
+        lines: Some(LineReader::new(stdout, settings.longest_line)),
+        unread: Some(unread),
         exited,
-        words,
+        log,
         closing: maker.closing.clone(),
-        stop: stop.clone(),
+        stop: driver.stop.clone(),
         over: false,
     };
     background.spawn(async move {
+        exit.send_replace(Some(driver.run().await));
+        maker.ended.cancel();
+    });
+    Ok(Pipe {
+        backend,
+        outgoing,
+        incoming: Box::pin(incoming.stream()),
+        end,
+    })
+}
+
+/// What moves the bytes of a child and waits for its end.
+struct Driver {
+    running: RunningChild,
+    stdin: ChildStdin,
+    lines: mpsc::Receiver<OutgoingMessage>,
+    stderr: ChildStderr,
+    text: FreeText,
+    /// Its stdout, once nobody reads it any more.
+    rest: oneshot::Receiver<ChildStdout>,
+    stop: CancellationToken,
+}
+
+impl Driver {
+    async fn run(self) -> Exit {
+        let Self {
+            running,
+            stdin,
+            lines,
+            stderr,
+            text,
+            rest,
+            stop,
+        } = self;
         let gone = CancellationToken::new();
         let process = async {
-            let how = running.ended(stop.clone()).await;
+            let exit = running.ended(stop.clone()).await;
             gone.cancel();
-            how
+            exit
         };
         let writing = gone.run_until_cancelled(async {
             if write_lines(stdin, lines, &stop).await.is_err() {
                 // Usually the child has just ended. One that lives on and does not listen is of no use.
                 tokio::time::sleep(EXIT_FOLLOWS).await;
                 stop.cancel();
+            }
+        });
+        // A child that is told to end may still have something to say; to close its stdout would be a second error.
+        let draining = gone.run_until_cancelled(async {
+            if let Ok(mut stdout) = rest.await {
+                let _ = tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await;
             }
         });
         let logging = async {
@@ -79,16 +130,8 @@ pub(crate) fn start_piped(
                 } => {}
             }
         };
-        let (how, _, ()) = tokio::join!(process, writing, logging);
-        exit.send_replace(Some(how));
-        maker.ended.cancel();
-    });
-    Ok(Pipe {
-        backend: settings.backend.clone(),
-        outgoing,
-        incoming: Box::pin(incoming.stream()),
-        end,
-    })
+        tokio::join!(process, writing, draining, logging).0
+    }
 }
 
 /// Writes one message per line until told to stop or there is nobody left who could send; then the stream is closed.
@@ -133,9 +176,11 @@ fn on_one_line(text: Bytes) -> Bytes {
 
 struct Incoming {
     backend: BackendName,
-    lines: LineReader<ChildStdout>,
+    /// There until it is dropped.
+    lines: Option<LineReader<ChildStdout>>,
+    unread: Option<oneshot::Sender<ChildStdout>>,
     exited: watch::Receiver<Option<Exit>>,
-    words: LastWords,
+    log: TextLog,
     closing: CancellationToken,
     stop: CancellationToken,
     over: bool,
@@ -155,7 +200,7 @@ impl Incoming {
             return None;
         }
         loop {
-            match self.lines.next().await {
+            match self.lines.as_mut()?.next().await {
                 Ok(Some(line)) if line.iter().all(u8::is_ascii_whitespace) => {}
                 Ok(Some(line)) => return Some(Ok(PipeEvent::Message(line))),
                 Err(error @ LineError::TooLong(_)) => {
@@ -178,11 +223,20 @@ impl Incoming {
         };
         let failure = match exit {
             _ if self.closing.is_cancelled() => return None,
-            Some(exit) if !self.stop.is_cancelled() => StdioError::ended(exit, &self.words),
+            Some(exit) if !self.stop.is_cancelled() => StdioError::ended(exit, &self.log),
             _ => StdioError::Deaf,
         };
         self.stop.cancel();
         Some(failure.at(&self.backend))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let (Some(lines), Some(unread)) = (self.lines.take(), self.unread.take()) {
+            // Nobody takes it if the process has ended.
+            let _ = unread.send(lines.into_inner());
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use isthmus_exchange::BackendName;
@@ -19,17 +19,25 @@ const KEPT: usize = 10;
 /// Lines that are logged in one period.
 const BURST: u32 = 200;
 const PERIOD: Duration = Duration::from_secs(1);
+/// How long text may take from the child to the log.
+const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
-/// The last lines a child wrote. Clones share them.
+/// Where a child's free text goes: into our log, and the last lines into memory. Clones share it.
+///
+/// Quiet (debug level) until [`TextLog::raise`], then at info: a stateful server may complain at length about being
+/// probed, which is our doing and nothing to an operator.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LastWords(Arc<Mutex<VecDeque<String>>>);
+pub(crate) struct TextLog {
+    last: Arc<Mutex<VecDeque<String>>>,
+    loud: Arc<OnceLock<Instant>>,
+}
 
 /// Reads free text from a child and logs it.
 #[derive(Debug)]
 pub(crate) struct FreeText {
     backend: BackendName,
     stream: &'static str,
-    words: LastWords,
+    log: TextLog,
     line: Vec<u8>,
     cut: bool,
     period: Instant,
@@ -37,15 +45,35 @@ pub(crate) struct FreeText {
     dropped: u64,
 }
 
-impl LastWords {
-    /// The lines, oldest first, joined by `|`.
-    pub(crate) fn joined(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+impl TextLog {
+    /// One that is loud from the start.
+    pub(crate) fn loud() -> Self {
+        Self {
+            last: Arc::default(),
+            loud: Arc::new(Instant::now().into()),
+        }
+    }
+
+    /// Makes it loud for what is written from now on; what is on its way to us stays quiet.
+    pub(crate) fn raise(&self) {
+        // Raised twice is raised.
+        let _ = self.loud.set(Instant::now() + ON_ITS_WAY);
+    }
+
+    /// The last lines, oldest first, joined by `|`.
+    pub(crate) fn last_words(&self) -> String {
+        let lines = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         Vec::from_iter(lines.iter().map(String::as_str)).join(" | ")
     }
 
-    fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn is_loud(&self) -> bool {
+        self.loud
+            .get()
+            .is_some_and(|since| Instant::now() >= *since)
+    }
+
+    fn keep(&self, line: String) {
+        let mut lines = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == KEPT {
             lines.pop_front();
         }
@@ -55,11 +83,11 @@ impl LastWords {
 
 impl FreeText {
     /// Text of `stream` (`stderr`, or `stdout` of a child that does not speak over it).
-    pub(crate) fn new(backend: BackendName, stream: &'static str, words: LastWords) -> Self {
+    pub(crate) fn new(backend: BackendName, stream: &'static str, log: TextLog) -> Self {
         Self {
             backend,
             stream,
-            words,
+            log,
             line: Vec::new(),
             cut: false,
             period: Instant::now(),
@@ -119,11 +147,16 @@ impl FreeText {
         }
         if self.logged < BURST {
             self.logged += 1;
-            tracing::info!(backend = %self.backend, stream = self.stream, "{line}");
+            let (backend, stream) = (&self.backend, self.stream);
+            if self.log.is_loud() {
+                tracing::info!(%backend, stream, "{line}");
+            } else {
+                tracing::debug!(%backend, stream, "{line}");
+            }
         } else {
             self.dropped += 1;
         }
-        self.words.push(line);
+        self.log.keep(line);
     }
 
     fn report_dropped(&mut self) {
@@ -141,8 +174,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_last_lines_are_kept_cut_and_without_control_characters() {
-        let words = LastWords::default();
-        let text = FreeText::new(BackendName::parse("b").unwrap(), "stderr", words.clone());
+        let log = TextLog::default();
+        let text = FreeText::new(BackendName::parse("b").unwrap(), "stderr", log.clone());
         let mut input = b"lost\n".repeat(10_000);
         for number in 0..8 {
             input.extend_from_slice(format!("line {number}\r\n\n").as_bytes());
@@ -155,7 +188,7 @@ mod tests {
             .collect::<String>();
         let long = "x".repeat(LINE);
         assert_eq!(
-            words.joined(),
+            log.last_words(),
             format!("{expected}[31mred\u{fffd} | {long}…")
         );
     }

@@ -19,6 +19,8 @@ use tokio::time::{Instant, timeout};
 use super::child::ChildSettings;
 use super::companion::{Companion, CompanionState};
 use super::open::open;
+use super::piped::start_piped;
+use super::stderr::TextLog;
 use crate::conversation::{Conversation, Outgoing};
 use crate::duplex::{Detected, Opening, Pipe, PipeEvent, StatefulDuplex};
 
@@ -115,7 +117,7 @@ fn family(params: &RawJson) -> Vec<i32> {
 /// Starts a server with a family; the conversation and the ids.
 async fn with_family(habits: &[&str]) -> (Arc<dyn Conversation>, Vec<i32>) {
     let habits = [habits, &["family"]].concat();
-    let pipe = super::start_piped(&settings(&habits), &Handle::current()).unwrap();
+    let pipe = start_piped(&settings(&habits), TextLog::loud(), &Handle::current()).unwrap();
     // The family introduces itself before the handshake, when nobody can follow notices yet.
     let (pipe, ids) = overhear(pipe).await;
     let opening = opening();
@@ -207,6 +209,18 @@ async fn a_child_that_fails_at_start_is_reported_with_its_last_words() {
         cause.ends_with("its last words: no configuration found"),
         "{cause}"
     );
+}
+
+#[tokio::test]
+async fn a_child_that_never_answers_is_given_up_with_its_last_words() {
+    let mut opening = opening();
+    opening.deadline = Instant::now() + Duration::from_millis(500);
+    let settings = settings(&["mute"]);
+    let opened = open(&settings, EraSetting::Auto, &opening, &Handle::current()).await;
+    let error = opened.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::TimedOut(_)), "{error}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "its last words so far: still thinking");
 }
 
 #[tokio::test]
