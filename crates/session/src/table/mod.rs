@@ -75,8 +75,8 @@ impl SessionTable {
 
     /// Opens a session.
     ///
-    /// If there are too many, the one of the same principal that has been unused for the longest time makes room; it can
-    /// be rebuilt from its id if its client comes back after all.
+    /// If there are too many, the one that has been unused for the longest time makes room: of the same principal if
+    /// that one has too many. It can be rebuilt from its id if its client comes back after all.
     ///
     /// # Errors
     ///
@@ -243,7 +243,8 @@ impl SessionTable {
             .sessions
             .pin()
             .values()
-            .filter(|session| session.caller().principal.id() == principal && !session.is_busy())
+            .filter(|session| fair || session.caller().principal.id() == principal)
+            .filter(|session| !session.is_busy())
             .min_by_key(|session| session.last_used())
             .cloned()
             .ok_or(OpenError::TooMany)?;
