@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use isthmus_config::{SessionPolicy, Wire};
 use isthmus_exchange::{
-    BackendName, Caller, Error, ErrorKind, Listing, Reply, Request,
+    Attachment, BackendName, Caller, Error, ErrorKind, Listing, Reply, Request, Retry,
 };
+use isthmus_protocol::object::{self, ObjectEdit};
 use isthmus_protocol::{Era, JsonRpcError, LogLevel, RawJson, code};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
@@ -22,7 +23,7 @@ use crate::conversation::Outgoing;
 use crate::held::Held;
 use crate::listing::{self, ListBounds};
 use crate::opening;
-use crate::pool::{Lease, Open, Pool, Sharing, declared_for};
+use crate::pool::{Lease, Open, Pool, Sharing};
 use crate::state::{BackendNotice, BackendState, Verdict};
 
 /// What all backends of a gateway share.
@@ -63,10 +64,7 @@ impl Backend {
     /// # Errors
     ///
     /// If the settings cannot be used: a name that is none, a header that cannot be sent. A resolved config has neither.
-    pub fn start(
-        settings: isthmus_config::Backend,
-        shared: &Shared,
-    ) -> Result<Arc<Self>, Error> {
+    pub fn start(settings: isthmus_config::Backend, shared: &Shared) -> Result<Arc<Self>, Error> {
         let name = BackendName::parse(&settings.name).map_err(Error::internal)?;
         let opener = opening::opener(&name, &settings, shared)?;
         let sharing = sharing(&settings, shared.strangers);
@@ -271,7 +269,7 @@ impl Backend {
             params: request.params,
             wants: request.wants,
             trace: request.trace,
-            capabilities: declared_for(&request.caller),
+            capabilities: answerable(&request.caller),
             tool: request
                 .target
                 .and_then(|target| target.item)
@@ -279,13 +277,23 @@ impl Backend {
             deadline: Some(deadline),
         };
         let raise_to = outgoing.wants.log_level.filter(|_| !own_choice);
-        let sent = self.send(&request.caller, outgoing.clone(), raise_to);
+        let sent = self.send(
+            &request.caller,
+            outgoing.clone(),
+            request.retry.as_ref(),
+            raise_to,
+        );
         let (lease, reply) = match tokio::time::timeout_at(deadline, sent).await {
             Ok(Err(error)) if answered_with(&error, code::HEADER_MISMATCH) => {
                 // The tool's schema has changed under us: look again and try once more (MC-2).
                 outgoing.tool = self.fresh_definition(&outgoing).await?;
-                self.send(&request.caller, outgoing.clone(), raise_to)
-                    .await?
+                self.send(
+                    &request.caller,
+                    outgoing.clone(),
+                    request.retry.as_ref(),
+                    raise_to,
+                )
+                .await?
             }
             Ok(sent) => sent?,
             Err(_) => return Err(self.timed_out()),
@@ -309,12 +317,19 @@ impl Backend {
         &self,
         caller: &Caller,
         outgoing: Outgoing,
+        retry: Option<&Retry>,
         raise_to: Option<LogLevel>,
     ) -> Result<(Lease, Reply), Error> {
         let lease = self.pool.acquire(caller).await?;
         if let Some(level) = raise_to {
             lease.raise_log_level(level).await;
         }
+        let outgoing = match retry {
+            Some(retry) if lease.conversation().facts().revision.era() == Era::Stateless => {
+                with_retry(outgoing, retry)
+            }
+            _ => outgoing,
+        };
         match lease.conversation().clone().request(outgoing.clone()).await {
             Ok(reply) => Ok((lease, reply)),
             // The backend ended our session and said so with 404: it did not accept the request, so sending it once more
@@ -445,6 +460,35 @@ const fn sharing(settings: &isthmus_config::Backend, strangers: bool) -> Sharing
             Wire::Http(_) | Wire::Sse(_) => Sharing::PerClient,
         },
     }
+}
+
+/// What may be declared to a stateless backend on behalf of `caller`: what a stateless caller can answer, since its
+/// answers travel in a retry of the same request. A stateful caller is not asked yet, so nothing is declared for it.
+fn answerable(caller: &Caller) -> RawJson {
+    let declared = caller.capabilities.declared();
+    if caller.attachment == Attachment::Live || declared.len() <= RawJson::empty_object().len() {
+        return RawJson::empty_object();
+    }
+    let kinds = ["elicitation", "sampling", "roots"];
+    object::assemble(
+        kinds
+            .into_iter()
+            .filter_map(|kind| Some((kind, object::member(declared, kind)?))),
+    )
+}
+
+/// Puts the answers of a retry where a stateless backend expects them (26:basic/patterns/mrtr). A stateful one never gets
+/// them: they mean nothing to it.
+fn with_retry(mut outgoing: Outgoing, retry: &Retry) -> Outgoing {
+    let mut edit = ObjectEdit::new(&outgoing.params);
+    if let Some(responses) = &retry.responses {
+        edit = edit.set("inputResponses", responses.clone());
+    }
+    if let Some(state) = &retry.state {
+        edit = edit.set("requestState", RawJson::string(state));
+    }
+    outgoing.params = edit.finish();
+    outgoing
 }
 
 /// Counts a waiting call for as long as it waits, also when its caller leaves.

@@ -9,16 +9,22 @@ use isthmus_exchange::{
 use isthmus_protocol::object::{self, ObjectEdit};
 use isthmus_protocol::visit::{self, UriPlace};
 use isthmus_protocol::{Method, RawJson, Revision};
+use isthmus_seal::SealKeys;
 
 use crate::live_backend::LiveBackend;
 use crate::live_route::{LiveRoute, RouteState};
+use crate::request_state::Asked;
 
 /// Sends a resolved request to its backend.
 ///
 /// # Errors
 ///
 /// The backend's; `BackendUnavailable` if a reload has just taken it away.
-pub(crate) async fn forward(route: Arc<LiveRoute>, mut request: Request) -> Result<Reply, Error> {
+pub(crate) async fn forward(
+    route: Arc<LiveRoute>,
+    keys: Arc<SealKeys>,
+    mut request: Request,
+) -> Result<Reply, Error> {
     let state = route.state();
     let Some(target) = request.target.clone() else {
         return Err(Error::internal("a request was dispatched without a target"));
@@ -27,10 +33,25 @@ pub(crate) async fn forward(route: Arc<LiveRoute>, mut request: Request) -> Resu
     if request.method == Method::CompletionComplete && !completes(&state, &target.backend) {
         return Ok(Reply::complete(nothing_to_complete()));
     }
+    let asked = Asked::of(&request, &target.backend);
+    if let Some(retry) = &mut request.retry
+        && let (Some(asked), Some(state)) = (&asked, retry.state.take())
+    {
+        retry.state = asked.unseal(&keys, &state)?;
+    }
     request.params = native_params(&request, &target.native);
     let exposure = Exposure::new(route, state.clone(), &request, target);
     let reply = member.backend().clone().call(request).await;
     let reply = reply.map_err(|error| exposure.error(error))?;
+    let reply = match asked {
+        Some(asked) => reply.map(move |step| match step {
+            Step::Done(Ok(Outcome::InputRequired(required))) => {
+                Step::Done(Ok(Outcome::InputRequired(asked.seal(&keys, required))))
+            }
+            other => other,
+        }),
+        None => reply,
+    };
     Ok(if exposure.changes_nothing() {
         reply
     } else {

@@ -17,6 +17,7 @@ mod listener;
 mod lists;
 mod live_backend;
 mod live_route;
+mod request_state;
 mod resolve;
 mod router;
 mod routes_of;

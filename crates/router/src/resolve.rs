@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use isthmus_catalog::Unresolved;
+use isthmus_config::Shaping;
 use isthmus_exchange::{Error, ErrorKind, ItemKind, Request, Subject, Target};
 use isthmus_protocol::Method;
 
@@ -29,6 +30,29 @@ pub(crate) async fn resolve(route: &LiveRoute, mut request: Request) -> Result<R
         Err(unresolved) => return Err(lookup.refused(unresolved)),
     }
     Ok(request)
+}
+
+/// Where a name leads that nobody lists, on a route that shows one backend as it is.
+///
+/// A tool may exist in the caller's session only, or be callable without being listed; the backend knows. Where names are
+/// changed, chosen or kept from somebody, what is not in the catalog is not there.
+fn unlisted(route: &LiveRoute, state: &RouteState, kind: ItemKind, name: &str) -> Option<Target> {
+    let [only] = &state.members[..] else {
+        return None;
+    };
+    let shaping = match kind {
+        ItemKind::Tool => &state.settings.tools,
+        ItemKind::Prompt => &state.settings.prompts,
+        ItemKind::Resource | ItemKind::ResourceTemplate => return None,
+    };
+    let as_it_is = only.backend().settings().prefix.is_empty()
+        && *shaping == Shaping::default()
+        && route.same_for_everyone();
+    as_it_is.then(|| Target {
+        backend: only.name().clone(),
+        native: name.to_owned(),
+        item: None,
+    })
 }
 
 /// What has to be looked up.
@@ -76,7 +100,9 @@ impl Lookup {
         let view = route.view(&request.caller);
         let catalog = &state.catalog;
         match self {
-            Self::Name(kind, name) => catalog.find(*kind, name, view),
+            Self::Name(kind, name) => catalog
+                .find(*kind, name, view)
+                .or_else(|unresolved| unlisted(route, state, *kind, name).ok_or(unresolved)),
             Self::Uri(uri) => catalog
                 .locate(uri, view)
                 .or_else(|| {

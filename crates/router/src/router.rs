@@ -251,7 +251,7 @@ async fn dispatch(
         Method::ToolsCall
         | Method::PromptsGet
         | Method::ResourcesRead
-        | Method::CompletionComplete => calls::forward(route, request).await,
+        | Method::CompletionComplete => calls::forward(route, keys, request).await,
         Method::ResourcesSubscribe => watching::subscribe(route, request).await,
         Method::ResourcesUnsubscribe => watching::unsubscribe(route, request).await,
         Method::SubscriptionsListen => listen::listen(route, request).await,

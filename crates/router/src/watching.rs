@@ -9,19 +9,16 @@ use crate::calls;
 use crate::live_route::LiveRoute;
 use crate::subscriptions::{Asked, WATCHED_PER_SCOPE, Watched};
 
-/// Makes the caller's scope watch a resource. Once is as good as twice.
+/// Makes the caller's scope watch a resource. Once is as good as twice. The backend is asked whether or not it declares
+/// subscriptions: the Python SDK does not declare what its servers answer.
 ///
 /// # Errors
 ///
-/// Invalid parameters if the backend does not offer it or the scope watches too much; else the backend's.
+/// Invalid parameters if the backend refuses or the scope watches too much; else the backend's.
 pub(crate) async fn subscribe(route: Arc<LiveRoute>, request: Request) -> Result<Reply, Error> {
     let watched = watched(&request)?;
     let state = route.state();
     let backend = calls::member(&state, request.target.as_ref().ok_or_else(no_target)?)?.backend();
-    if !can_watch(&route, &watched) {
-        let message = format!("`{}` does not offer subscriptions", watched.backend);
-        return Err(Error::invalid_params(message));
-    }
     let caller = &request.caller;
     let scope = &caller.scope;
     match route.subscriptions.ask(scope.id(), &watched) {

@@ -218,17 +218,16 @@ impl Conversation for StatefulHttp {
         Box::pin(async move {
             let declared = self.session.declared();
             let mut subscribed = self.subscribed.lock().await;
-            if declared.resources_subscribe {
-                for uri in wanted.uris.difference(&subscribed.clone()) {
-                    if self.subscription(Method::ResourcesSubscribe, uri).await? {
-                        subscribed.insert(uri.clone());
-                    }
+            // Tried even if not declared: the Python SDK does not declare what its servers answer.
+            for uri in wanted.uris.difference(&subscribed.clone()) {
+                if self.subscription(Method::ResourcesSubscribe, uri).await? {
+                    subscribed.insert(uri.clone());
                 }
-                for uri in subscribed.clone().difference(&wanted.uris) {
-                    // Refused or not: it is nothing we want to hear.
-                    self.subscription(Method::ResourcesUnsubscribe, uri).await?;
-                    subscribed.remove(uri);
-                }
+            }
+            for uri in subscribed.clone().difference(&wanted.uris) {
+                // Refused or not: it is nothing we want to hear.
+                self.subscription(Method::ResourcesUnsubscribe, uri).await?;
+                subscribed.remove(uri);
             }
             let lists = [declared.tools, declared.prompts, declared.resources];
             let announces = lists.into_iter().flatten().any(|list| list.list_changed);

@@ -157,12 +157,17 @@ async fn subscriptions_follow_what_is_watched() {
 }
 
 #[tokio::test]
-async fn nothing_is_subscribed_at_a_backend_that_does_not_offer_it() {
+async fn a_resource_is_subscribed_also_where_subscriptions_are_not_declared() {
     let mut backend = ScriptedBackend::start().await;
     let session = open_session_with(&mut backend, "2025-11-25", None, r#"{"resources":{}}"#).await;
     let wanted = Watch {
         lists: true,
         uris: ["a:1".to_owned()].into(),
     };
-    assert_eq!(session.watch(wanted).await.unwrap(), Watch::default());
+    let watching = tokio::spawn(session.watch(wanted.clone()));
+    backend
+        .post_of("resources/subscribe")
+        .await
+        .answer_result("{}");
+    assert_eq!(watching.await.unwrap().unwrap().uris, wanted.uris);
 }

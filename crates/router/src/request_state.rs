@@ -1,0 +1,118 @@
+//! Ties a backend's `requestState` to the request and the principal it was given for.
+//!
+//! A backend's state is opaque and may carry authority, so a client must not be able to replay it against another backend,
+//! under another identity, or with other parameters (MS-19, digest §3.4). It travels sealed, with all of that.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use isthmus_exchange::{Attachment, BackendName, Error, InputRequired, PrincipalId, Request};
+use isthmus_protocol::object::member;
+use isthmus_protocol::{Method, RawJson};
+use isthmus_seal::{Purpose, SealKeys};
+use serde::{Deserialize, Serialize};
+
+/// How long a user may think.
+const LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// What was asked, and of whom: a retry must ask the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    method: Method,
+    /// As the client wrote them.
+    params: RawJson,
+    backend: BackendName,
+    principal: PrincipalId,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    backend: String,
+    digest: String,
+    expires: u64,
+    state: Option<String>,
+}
+
+impl Asked {
+    /// What `request` asks of `backend`; `None` if its method knows no questions, or its caller is asked in place.
+    pub(crate) fn of(request: &Request, backend: &BackendName) -> Option<Self> {
+        let interactive = matches!(
+            request.method,
+            Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
+        );
+        (interactive && request.caller.attachment == Attachment::Detached).then(|| Self {
+            method: request.method.clone(),
+            params: request.params.clone(),
+            backend: backend.clone(),
+            principal: request.caller.principal.id().clone(),
+        })
+    }
+
+    /// Of method, subject and arguments, as text: a client repeats what it sent.
+    fn digest(&self) -> String {
+        let mut text = self.method.as_str().as_bytes().to_vec();
+        for key in ["name", "uri", "arguments"] {
+            let value = member(&self.params, key);
+            text.push(0);
+            text.extend_from_slice(value.as_ref().map_or(&[][..], RawJson::as_bytes));
+        }
+        digest(&SHA256, &text)
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
+    /// The questions as a client gets them, with a state of ours.
+    pub(crate) fn seal(&self, keys: &SealKeys, required: InputRequired) -> InputRequired {
+        let sealed = Sealed {
+            backend: self.backend.as_str().to_owned(),
+            digest: self.digest(),
+            expires: now() + LIFETIME.as_secs(),
+            state: required.state,
+        };
+        let text = RawJson::from_serialize(&sealed);
+        let state = keys.seal(
+            Purpose::RequestState,
+            self.principal.as_str(),
+            text.as_bytes(),
+        );
+        InputRequired {
+            requests: required.requests,
+            state: Some(state),
+        }
+    }
+
+    /// The backend's own state from what a retry repeats.
+    ///
+    /// # Errors
+    ///
+    /// Invalid parameters if it was not given to this principal for this very request, or too long ago.
+    pub(crate) fn unseal(&self, keys: &SealKeys, state: &str) -> Result<Option<String>, Error> {
+        let foreign = || {
+            Error::invalid_params(
+                "this `requestState` was not given for this request; send the request anew",
+            )
+        };
+        let text = keys
+            .unseal(Purpose::RequestState, self.principal.as_str(), state)
+            .map_err(|error| foreign().caused_by(error))?;
+        let sealed: Sealed =
+            serde_json::from_slice(&text).map_err(|error| foreign().caused_by(error))?;
+        if sealed.backend != self.backend.as_str() || sealed.digest != self.digest() {
+            return Err(foreign());
+        }
+        if sealed.expires < now() {
+            return Err(Error::invalid_params(
+                "this `requestState` has expired; send the request anew",
+            ));
+        }
+        Ok(sealed.state)
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
