@@ -5,12 +5,14 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use isthmus_config::Bounds;
 use isthmus_exchange::{Error, ErrorKind};
+use tokio_util::task::TaskTracker;
 
 /// The body of a response.
 pub(crate) enum ResponseBody {
@@ -38,28 +40,77 @@ pub(crate) enum BodyError {
 
 /// Reads a whole request body, within the bounds.
 ///
+/// The rest of one that is too long is taken and thrown away, for a while, by a task of `tracker`: a connection that is
+/// closed while its client still writes loses the answer on the way.
+///
 /// # Errors
 ///
 /// [`BodyError`].
-pub(crate) async fn read<B>(body: B, bounds: &Bounds) -> Result<Bytes, BodyError>
-where
-    B: Body<Data = Bytes, Error = hyper::Error>,
-{
+pub(crate) async fn read(
+    mut body: Incoming,
+    bounds: &Bounds,
+    tracker: &TaskTracker,
+) -> Result<Bytes, BodyError> {
     let limit = bounds.body;
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > limit {
+    let read = if announced > limit {
+        Ok(Err(BodyError::TooLong { limit }))
+    } else {
+        tokio::time::timeout(bounds.request_read, read_all(&mut body, announced, limit)).await
+    };
+    match read {
+        Ok(Err(BodyError::TooLong { limit })) => {
+            let draining = drain(body, limit.saturating_mul(4));
+            let patience = bounds.request_read;
+            tracker.spawn(async move { tokio::time::timeout(patience, draining).await });
+            Err(BodyError::TooLong { limit })
+        }
+        Ok(read) => read,
+        Err(_) => Err(BodyError::TooSlow),
+    }
+}
+
+async fn read_all(body: &mut Incoming, announced: usize, limit: usize) -> Result<Bytes, BodyError> {
+    // Most bodies come in one piece, which needs no copy.
+    let first = next_piece(body).await?.unwrap_or_default();
+    if first.len() > limit {
         return Err(BodyError::TooLong { limit });
     }
-    #[expect(clippy::disallowed_methods, reason = "`Limited` to `bounds.body`")]
-    let whole = Limited::new(body, limit).collect();
-    match tokio::time::timeout(bounds.request_read, whole).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLong { limit }),
-        Ok(Err(error)) => match error.downcast::<hyper::Error>() {
-            Ok(error) => Err(BodyError::Broken(*error)),
-            Err(_) => Err(BodyError::TooLong { limit }),
-        },
-        Err(_) => Err(BodyError::TooSlow),
+    let Some(second) = next_piece(body).await? else {
+        return Ok(first);
+    };
+    let mut whole = BytesMut::with_capacity(announced.max(first.len() + second.len()));
+    whole.extend_from_slice(&first);
+    let mut piece = second;
+    loop {
+        if whole.len() + piece.len() > limit {
+            return Err(BodyError::TooLong { limit });
+        }
+        whole.extend_from_slice(&piece);
+        match next_piece(body).await? {
+            Some(next) => piece = next,
+            None => return Ok(whole.freeze()),
+        }
+    }
+}
+
+async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, BodyError> {
+    while let Some(frame) = body.frame().await {
+        // Trailers say nothing that anybody here would read.
+        if let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+async fn drain(mut body: Incoming, most: usize) {
+    let mut thrown_away = 0;
+    while let Ok(Some(piece)) = next_piece(&mut body).await {
+        thrown_away += piece.len();
+        if thrown_away > most {
+            return;
+        }
     }
 }
 

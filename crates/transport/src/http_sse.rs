@@ -101,7 +101,7 @@ pub(crate) async fn message(visit: Visit, incoming: Incoming) -> HttpResponse {
         );
         return refusal(Era::Stateful, None, &error);
     };
-    match body::read(incoming, clients.bounds()).await {
+    match body::read(incoming, clients.bounds(), clients.calls()).await {
         Ok(text) => {
             connection.pipe.receive(&text).await;
             empty(StatusCode::ACCEPTED)

@@ -114,6 +114,28 @@ async fn a_body_that_is_too_long_is_refused_announced_or_not() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_still_writing_gets_the_refusal_all_the_same() {
+    let gateway = start_with(Setup {
+        bounds: Bounds {
+            body: 4 << 20,
+            ..Bounds::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    let client = gateway.client();
+    let long = stateful(
+        "1",
+        "tools/list",
+        &format!(r#"{{"x":"{}"}}"#, "y".repeat(12 << 20)),
+    );
+    for _ in 0..5 {
+        assert_eq!(client.post(&long).await.status, 413);
+        assert_eq!(client.chunked(&long).await.status, 413);
+    }
+}
+
+#[tokio::test]
 async fn headers_beyond_the_bound_are_refused() {
     let gateway = start().await;
     let client = gateway.client().with("x-filler", &"x".repeat(70_000));

@@ -16,7 +16,8 @@ pub(crate) async fn post(visit: Visit, incoming: IncomingBody) -> HttpResponse {
     if let Err(refused) = accept::check_post(&visit.parts.headers) {
         return refused.response();
     }
-    let text = match body::read(incoming, visit.listener.clients.bounds()).await {
+    let clients = &visit.listener.clients;
+    let text = match body::read(incoming, clients.bounds(), clients.calls()).await {
         Ok(text) => text,
         Err(error) => {
             let (status, error) = error.into_parts();
