@@ -151,7 +151,12 @@ impl Backend {
                     let opened = Instant::now();
                     self.set_listing(Some(lease));
                     closed.cancelled().await;
-                    self.set_listing(None);
+                    let was_released = self.set_listing(None).is_some_and(|lease| lease.was_released());
+                    if was_released {
+                        // It belonged to a client that has gone: nothing is wrong with the backend.
+                        failures = 0;
+                        continue;
+                    }
                     let reason = format!("the connection to `{}` ended", self.name);
                     tracing::info!(backend = %self.name, "the connection ended");
                     self.state.send_replace(BackendState::Down { reason });
@@ -184,7 +189,11 @@ impl Backend {
         let lease = Arc::new(self.pool.acquire_listing().await?);
         lease.watch_lists().await?;
         let facts = lease.conversation().facts().clone();
-        tracing::info!(backend = %self.name, revision = %facts.revision, "ready");
+        if self.state.borrow().facts().is_some() {
+            tracing::debug!(backend = %self.name, revision = %facts.revision, "lists are heard of through another session");
+        } else {
+            tracing::info!(backend = %self.name, revision = %facts.revision, "ready");
+        }
         let verdict = Verdict {
             facts,
             at: SystemTime::now(),
@@ -197,8 +206,10 @@ impl Backend {
     fn report(&self, error: &Error, failures: u32) {
         let reason = describe(error);
         let parked = self.opener.parked();
-        if failures == 1 || parked.is_some() {
-            tracing::warn!(backend = %self.name, %reason, parked = parked.is_some(), "not available");
+        if parked.is_some() {
+            tracing::warn!(backend = %self.name, %reason, "crashed too often: parked until a reload, or for some minutes");
+        } else if failures == 1 {
+            tracing::warn!(backend = %self.name, %reason, "not available");
         } else {
             tracing::debug!(backend = %self.name, %reason, failures, "still not available");
         }
@@ -208,11 +219,10 @@ impl Backend {
         });
     }
 
-    fn set_listing(&self, lease: Option<Arc<Lease>>) {
-        *self
-            .listing_lease
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = lease;
+    /// Replaces the conversation that lists are fetched through.
+    fn set_listing(&self, lease: Option<Arc<Lease>>) -> Option<Arc<Lease>> {
+        let mut current = self.listing_lease.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *current, lease)
     }
 
     /// Fetches everything the backend lists, all pages of all kinds, now.
@@ -354,7 +364,7 @@ impl Backend {
     }
 
     async fn fresh_definition(&self, outgoing: &Outgoing) -> Result<Option<RawJson>, Error> {
-        let name = isthmus_protocol::object::string_member(&outgoing.params, "name");
+        let name = object::string_member(&outgoing.params, "name");
         let listing = self.listing().await?;
         Ok(listing
             .items
@@ -509,7 +519,15 @@ fn describe(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let said = error.to_string();
+        // Messages often end in what their cause says.
+        let last = text.rsplit(": ").next().unwrap_or_default().len();
+        if said.starts_with(&text[text.len() - last..]) {
+            text.truncate(text.len() - last);
+            text.push_str(&said);
+        } else if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
         cause = error.source();
     }
     text

@@ -112,6 +112,8 @@ pub(crate) struct Slot {
     log_level: Mutex<Option<LogLevel>>,
     /// Set once the conversation turns out to need no session.
     stateless: AtomicBool,
+    /// Set when we end the conversation because its client has gone.
+    released: AtomicBool,
     leases: AtomicUsize,
     /// Milliseconds since the pool started.
     last_used: AtomicU64,
@@ -219,7 +221,8 @@ impl Pool {
         }
     }
 
-    /// The slot for `key`: the one there is, the unowned listing one, or a new one that starts to open.
+    /// The slot for `key`: the one there is, the unowned listing one, for listing any that is kept, or a new one that starts
+    /// to open.
     fn slot(
         self: &Arc<Self>,
         key: &Key,
@@ -236,6 +239,12 @@ impl Pool {
         };
         // Without sessions there is nothing to keep apart: one conversation serves everybody.
         if let Some(slot) = slots.values().find(|slot| slot.is_stateless()) {
+            return slot.clone();
+        }
+        // Nor does listing cost a second child when the first one was opened for a caller, as after a crash.
+        if key.owner == Owner::Listing
+            && let Some((_, slot)) = slots.iter().find(|(other, slot)| slot.can_list(other, key))
+        {
             return slot.clone();
         }
         if !matches!(key.owner, Owner::Call(_))
@@ -340,6 +349,7 @@ impl Pool {
             () = closed.cancelled() => {}
             () = scope.ended().cancelled() => {
                 self.forget(&slot);
+                slot.released.store(true, Ordering::Relaxed);
                 conversation.close().await;
             }
         }
@@ -424,6 +434,11 @@ impl Lease {
     /// The conversation.
     pub(crate) const fn conversation(&self) -> &Arc<dyn Conversation> {
         &self.conversation
+    }
+
+    /// Whether the conversation ended with the client it belonged to, so that its end says nothing of the backend.
+    pub(crate) fn was_released(&self) -> bool {
+        self.slot.released.load(Ordering::Relaxed)
     }
 
     /// Asks a stateful backend for log messages of `level` and above, if it sends fewer so far.
@@ -536,6 +551,7 @@ impl Slot {
             watching: tokio::sync::Mutex::default(),
             log_level: Mutex::default(),
             stateless: AtomicBool::new(false),
+            released: AtomicBool::new(false),
             leases: AtomicUsize::new(0),
             last_used: AtomicU64::new(now),
         }
@@ -550,6 +566,13 @@ impl Slot {
 
     fn is_stateless(&self) -> bool {
         self.stateless.load(Ordering::Relaxed)
+    }
+
+    /// Whether the slot, kept under `own`, also serves who wants to list by `listing`.
+    fn can_list(&self, own: &Key, listing: &Key) -> bool {
+        let is_kept = !matches!(own.owner, Owner::Call(_));
+        let is_dead = self.conversation().is_some_and(|conversation| conversation.closed().is_cancelled());
+        is_kept && !is_dead && own.capabilities == listing.capabilities
     }
 
     fn audience(&self) -> Audience {
