@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::support::http::Answer;
-use crate::support::{BACKEND_REVISIONS, Backend, Gateway, Reaction, STATEFUL_REVISIONS, Stateful, Stateless};
+use crate::support::{
+    BACKEND_REVISIONS, Backend, Gateway, Reaction, STATEFUL_REVISIONS, Stateful, Stateless,
+};
 
 /// Either client, asked in the same way.
 enum Client {
@@ -51,7 +53,12 @@ async fn for_every_cell(
             let client = Client::Stateful(Stateful::open(&gateway.url(), revision).await);
             check(&client, &backend, backend_revision).await;
         }
-        check(&Client::Stateless(Stateless::new(&gateway.url())), &backend, backend_revision).await;
+        check(
+            &Client::Stateless(Stateless::new(&gateway.url())),
+            &backend,
+            backend_revision,
+        )
+        .await;
     }
 }
 
@@ -59,27 +66,32 @@ async fn for_every_cell(
 fn library(method: &str, params: &Value) -> Option<Reaction> {
     let cache = json!({"ttlMs": 60_000, "cacheScope": "public"});
     let with_cache = |mut result: Value| {
-        result.as_object_mut().unwrap().extend(cache.as_object().unwrap().clone());
+        result
+            .as_object_mut()
+            .unwrap()
+            .extend(cache.as_object().unwrap().clone());
         Some(Reaction::Result(result))
     };
     match method {
-        "tools/list" => with_cache(json!({"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]})),
+        "tools/list" => {
+            with_cache(json!({"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]}))
+        }
         "prompts/list" => with_cache(json!({"prompts": [{"name": "greet"}]})),
         "resources/list" => with_cache(json!({"resources": [{"uri": "lib://a", "name": "a"}]})),
-        "resources/templates/list" => {
-            with_cache(json!({"resourceTemplates": [{"uriTemplate": "lib://books/{title}", "name": "books"}]}))
-        }
-        "tools/call" => {
-            Some(Reaction::Result(json!({"content": [{"type": "text", "text": params["name"].to_string()}]})))
-        }
+        "resources/templates/list" => with_cache(
+            json!({"resourceTemplates": [{"uriTemplate": "lib://books/{title}", "name": "books"}]}),
+        ),
+        "tools/call" => Some(Reaction::Result(
+            json!({"content": [{"type": "text", "text": params["name"].to_string()}]}),
+        )),
         "prompts/get" => Some(Reaction::Result(json!({"messages": [
             {"role": "user", "content": {"type": "text", "text": params["name"].to_string()}}]}))),
-        "resources/read" if params["uri"] == "nowhere://x" => {
-            Some(Reaction::Error(json!({"code": -32002, "message": "not found", "data": {"uri": params["uri"]}})))
-        }
-        "resources/read" => {
-            with_cache(json!({"contents": [{"uri": params["uri"], "text": params["uri"].to_string()}]}))
-        }
+        "resources/read" if params["uri"] == "nowhere://x" => Some(Reaction::Error(
+            json!({"code": -32002, "message": "not found", "data": {"uri": params["uri"]}}),
+        )),
+        "resources/read" => with_cache(
+            json!({"contents": [{"uri": params["uri"], "text": params["uri"].to_string()}]}),
+        ),
         "completion/complete" => Some(Reaction::Result(json!({"completion": {"values": [
             params["ref"].to_string()], "hasMore": false}}))),
         _ => None,
@@ -91,28 +103,68 @@ async fn lists_calls_reads_prompts_and_completions_reach_the_backend_by_its_own_
     for_every_cell(library, async |client, _, _| {
         let listed = client.ask("tools/list", json!({})).await;
         assert_eq!(listed["result"]["tools"][0]["name"], "b__echo", "{listed}");
-        let called = client.ask("tools/call", json!({"name": "b__echo", "arguments": {}})).await;
-        assert_eq!(called["result"]["content"][0]["text"], "\"echo\"", "{called}");
+        let called = client
+            .ask("tools/call", json!({"name": "b__echo", "arguments": {}}))
+            .await;
+        assert_eq!(
+            called["result"]["content"][0]["text"], "\"echo\"",
+            "{called}"
+        );
         let listed = client.ask("prompts/list", json!({})).await;
-        assert_eq!(listed["result"]["prompts"][0]["name"], "b__greet", "{listed}");
+        assert_eq!(
+            listed["result"]["prompts"][0]["name"], "b__greet",
+            "{listed}"
+        );
         let got = client.ask("prompts/get", json!({"name": "b__greet"})).await;
-        assert_eq!(got["result"]["messages"][0]["content"]["text"], "\"greet\"", "{got}");
+        assert_eq!(
+            got["result"]["messages"][0]["content"]["text"], "\"greet\"",
+            "{got}"
+        );
         let listed = client.ask("resources/list", json!({})).await;
-        assert_eq!(listed["result"]["resources"][0]["uri"], "lib://a", "{listed}");
+        assert_eq!(
+            listed["result"]["resources"][0]["uri"], "lib://a",
+            "{listed}"
+        );
         let listed = client.ask("resources/templates/list", json!({})).await;
         let template = &listed["result"]["resourceTemplates"][0]["uriTemplate"];
         assert_eq!(*template, "lib://books/{title}", "{listed}");
         for uri in ["lib://a", "lib://books/dune"] {
             let read = client.ask("resources/read", json!({"uri": uri})).await;
-            assert_eq!(read["result"]["contents"][0]["text"], format!("{uri:?}"), "{read}");
+            assert_eq!(
+                read["result"]["contents"][0]["text"],
+                format!("{uri:?}"),
+                "{read}"
+            );
         }
         let argument = json!({"name": "x", "value": "y"});
         let reference = json!({"type": "ref/prompt", "name": "b__greet"});
-        let done = client.ask("completion/complete", json!({"ref": reference, "argument": argument})).await;
-        assert!(done["result"]["completion"]["values"][0].as_str().unwrap().contains("\"greet\""), "{done}");
+        let done = client
+            .ask(
+                "completion/complete",
+                json!({"ref": reference, "argument": argument}),
+            )
+            .await;
+        assert!(
+            done["result"]["completion"]["values"][0]
+                .as_str()
+                .unwrap()
+                .contains("\"greet\""),
+            "{done}"
+        );
         let reference = json!({"type": "ref/resource", "uri": "lib://books/{title}"});
-        let done = client.ask("completion/complete", json!({"ref": reference, "argument": argument})).await;
-        assert!(done["result"]["completion"]["values"][0].as_str().unwrap().contains("lib://books"), "{done}");
+        let done = client
+            .ask(
+                "completion/complete",
+                json!({"ref": reference, "argument": argument}),
+            )
+            .await;
+        assert!(
+            done["result"]["completion"]["values"][0]
+                .as_str()
+                .unwrap()
+                .contains("lib://books"),
+            "{done}"
+        );
     })
     .await;
 }
@@ -126,8 +178,14 @@ async fn each_client_gets_the_members_of_its_own_revision_and_no_other() {
         for member in ["resultType", "ttlMs", "cacheScope"] {
             assert_eq!(result.contains_key(member), stateless, "{member}: {listed}");
         }
-        let called = client.ask("tools/call", json!({"name": "b__echo", "arguments": {}})).await;
-        assert_eq!(called["result"].get("resultType").is_some(), stateless, "{called}");
+        let called = client
+            .ask("tools/call", json!({"name": "b__echo", "arguments": {}}))
+            .await;
+        assert_eq!(
+            called["result"].get("resultType").is_some(),
+            stateless,
+            "{called}"
+        );
     })
     .await;
 }
@@ -136,10 +194,18 @@ async fn each_client_gets_the_members_of_its_own_revision_and_no_other() {
 async fn an_unknown_tool_resource_and_method_are_refused_in_the_clients_own_terms() {
     for_every_cell(library, async |client, _, _| {
         let stateless = matches!(client, Client::Stateless(_));
-        let refused = client.ask("tools/call", json!({"name": "nobody", "arguments": {}})).await;
+        let refused = client
+            .ask("tools/call", json!({"name": "nobody", "arguments": {}}))
+            .await;
         assert_eq!(refused["error"]["code"], -32602, "{refused}");
-        let refused = client.ask("resources/read", json!({"uri": "nowhere://x"})).await;
-        assert_eq!(refused["error"]["code"], if stateless { -32602 } else { -32002 }, "{refused}");
+        let refused = client
+            .ask("resources/read", json!({"uri": "nowhere://x"}))
+            .await;
+        assert_eq!(
+            refused["error"]["code"],
+            if stateless { -32602 } else { -32002 },
+            "{refused}"
+        );
         assert_eq!(refused["error"]["data"]["uri"], "nowhere://x", "{refused}");
         let refused = client.ask("no/such/method", json!({})).await;
         assert_eq!(refused["error"]["code"], -32601, "{refused}");
@@ -178,7 +244,10 @@ async fn progress_and_logs_of_a_call_arrive_on_its_stream_under_the_clients_own_
         while let Some(message) = answer.event().await {
             seen.push(message);
         }
-        let methods: Vec<_> = seen.iter().map(|message| message["method"].as_str().unwrap_or("result")).collect();
+        let methods: Vec<_> = seen
+            .iter()
+            .map(|message| message["method"].as_str().unwrap_or("result"))
+            .collect();
         let (progress, log) = ("notifications/progress", "notifications/message");
         assert_eq!(methods, [progress, log, progress, "result"], "{seen:?}");
         assert_eq!(seen[0]["params"]["progressToken"], "token-1");
@@ -201,17 +270,23 @@ async fn a_cancelled_call_is_cancelled_at_the_backend_by_the_backends_own_id() {
         let caller = client.clone();
         let call = tokio::spawn(async move {
             let params = json!({"name": "b__echo", "arguments": {}});
-            let message = json!({"jsonrpc": "2.0", "id": "mine", "method": "tools/call", "params": params});
+            let message =
+                json!({"jsonrpc": "2.0", "id": "mine", "method": "tools/call", "params": params});
             caller.post(&message).await
         });
         let called = backend.saw("tools/call").await;
         let params = json!({"requestId": "mine", "reason": "enough"});
-        client.post(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})).await;
+        client
+            .post(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
+            .await;
         if backend_revision == "2026-07-28" {
             backend.streams_closed(1).await;
         } else {
             let cancelled = backend.saw("notifications/cancelled").await;
-            assert_eq!(cancelled.message["params"]["requestId"], called.message["id"]);
+            assert_eq!(
+                cancelled.message["params"]["requestId"],
+                called.message["id"]
+            );
         }
         drop(call);
     }
@@ -226,15 +301,25 @@ async fn a_stateless_clients_disconnect_cancels_and_a_stateful_ones_does_not() {
     let backend = Backend::start("2025-11-25", script).await;
     let gateway = Gateway::start(&format!("backends:\n{}", backend.entry("b")));
     let stateful = Stateful::open(&gateway.url(), "2025-11-25").await;
-    let leaves = tokio::spawn(async move { stateful.ask("tools/call", json!({"name": "b__echo"})).await });
+    let leaves =
+        tokio::spawn(async move { stateful.ask("tools/call", json!({"name": "b__echo"})).await });
     let first = backend.saw("tools/call").await;
     leaves.abort();
     let stateless = Stateless::new(&gateway.url());
-    let leaves = tokio::spawn(async move { stateless.ask("tools/call", json!({"name": "b__echo"})).await });
-    let second = backend.saw_where(|seen| seen.message["method"] == "tools/call" && seen.text != first.text).await;
+    let leaves = tokio::spawn(async move {
+        stateless
+            .ask("tools/call", json!({"name": "b__echo"}))
+            .await
+    });
+    let second = backend
+        .saw_where(|seen| seen.message["method"] == "tools/call" && seen.text != first.text)
+        .await;
     leaves.abort();
     let cancelled = backend.saw("notifications/cancelled").await;
-    assert_eq!(cancelled.message["params"]["requestId"], second.message["id"]);
+    assert_eq!(
+        cancelled.message["params"]["requestId"],
+        second.message["id"]
+    );
     assert_eq!(backend.count("notifications/cancelled"), 1);
 }
 
@@ -248,15 +333,28 @@ async fn a_change_of_a_list_reaches_listeners_of_both_eras() {
         let mut stream = stateful.listen().await;
         let stateless = Stateless::new(&gateway.url());
         let filter = json!({"notifications": {"toolsListChanged": true}});
-        let mut listen = stateless.post("subscriptions/listen", filter, json!({})).await;
+        let mut listen = stateless
+            .post("subscriptions/listen", filter, json!({}))
+            .await;
         let acknowledged = listen.event().await.unwrap();
-        assert_eq!(acknowledged["method"], "notifications/subscriptions/acknowledged");
-        assert_eq!(acknowledged["params"]["notifications"]["toolsListChanged"], true);
+        assert_eq!(
+            acknowledged["method"],
+            "notifications/subscriptions/acknowledged"
+        );
+        assert_eq!(
+            acknowledged["params"]["notifications"]["toolsListChanged"],
+            true
+        );
         backend.is_listened_to().await;
-        backend.announce("notifications/tools/list_changed", json!({})).await;
+        backend
+            .announce("notifications/tools/list_changed", json!({}))
+            .await;
         let heard = listen.event().await.unwrap();
         assert_eq!(heard["method"], "notifications/tools/list_changed");
-        assert_eq!(heard["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 7);
+        assert_eq!(
+            heard["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
+            7
+        );
         let heard = stream.event().await.unwrap();
         assert_eq!(heard["method"], "notifications/tools/list_changed");
     }
@@ -272,23 +370,37 @@ async fn a_subscription_of_either_era_hears_updates_from_either_era() {
         let stateful = Stateful::open(&gateway.url(), "2025-11-25").await;
         stateful.ask("tools/list", json!({})).await;
         let mut stream = stateful.listen().await;
-        let subscribed = stateful.ask("resources/subscribe", json!({"uri": "lib://a"})).await;
+        let subscribed = stateful
+            .ask("resources/subscribe", json!({"uri": "lib://a"}))
+            .await;
         assert_eq!(subscribed["result"], json!({}), "{backend_revision}");
         backend.is_listened_to().await;
         backend.announce(updated.0, updated.1.clone()).await;
         let heard = stream.event().await.unwrap();
-        assert_eq!((heard["method"].as_str(), heard["params"]["uri"].as_str()), (Some(updated.0), Some("lib://a")));
+        assert_eq!(
+            (heard["method"].as_str(), heard["params"]["uri"].as_str()),
+            (Some(updated.0), Some("lib://a"))
+        );
         stateful.delete().await;
 
         let stateless = Stateless::new(&gateway.url());
         let filter = json!({"notifications": {"resourceSubscriptions": ["lib://a"]}});
-        let mut listen = stateless.post("subscriptions/listen", filter, json!({})).await;
+        let mut listen = stateless
+            .post("subscriptions/listen", filter, json!({}))
+            .await;
         let acknowledged = listen.event().await.unwrap();
         let honoured = &acknowledged["params"]["notifications"]["resourceSubscriptions"];
-        assert_eq!(*honoured, json!(["lib://a"]), "{backend_revision}: {acknowledged}");
+        assert_eq!(
+            *honoured,
+            json!(["lib://a"]),
+            "{backend_revision}: {acknowledged}"
+        );
         backend.announce(updated.0, updated.1).await;
         let heard = listen.event().await.unwrap();
-        assert_eq!((heard["method"].as_str(), heard["params"]["uri"].as_str()), (Some(updated.0), Some("lib://a")));
+        assert_eq!(
+            (heard["method"].as_str(), heard["params"]["uri"].as_str()),
+            (Some(updated.0), Some("lib://a"))
+        );
     }
 }
 
@@ -298,16 +410,30 @@ async fn a_stateful_client_sets_the_log_level_of_a_backend_of_either_era() {
         let backend = Backend::start(backend_revision, talkative).await;
         let gateway = Gateway::start(&format!("backends:\n{}", backend.entry("b")));
         let client = Stateful::open(&gateway.url(), "2025-11-25").await;
-        assert_eq!(client.ask("logging/setLevel", json!({"level": "error"})).await["result"], json!({}));
+        assert_eq!(
+            client
+                .ask("logging/setLevel", json!({"level": "error"}))
+                .await["result"],
+            json!({})
+        );
         let mut answer = Client::Stateful(client).call("b__echo").await;
         while let Some(message) = answer.event().await {
-            assert_ne!(message["method"], "notifications/message", "below the level that was set");
+            assert_ne!(
+                message["method"], "notifications/message",
+                "below the level that was set"
+            );
         }
         let called = backend.saw("tools/call").await.message;
         if backend_revision == "2026-07-28" {
-            assert_eq!(called["params"]["_meta"]["io.modelcontextprotocol/logLevel"], "error");
+            assert_eq!(
+                called["params"]["_meta"]["io.modelcontextprotocol/logLevel"],
+                "error"
+            );
         } else {
-            assert_eq!(backend.saw("logging/setLevel").await.message["params"]["level"], "error");
+            assert_eq!(
+                backend.saw("logging/setLevel").await.message["params"]["level"],
+                "error"
+            );
         }
     }
 }
@@ -341,8 +467,15 @@ async fn an_event_leaves_when_it_arrived() {
     });
     let token = backend.saw("tools/call").await.message["params"]["_meta"]["progressToken"].clone();
     let params = json!({"progressToken": token, "progress": 1});
-    feed.send(json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}).to_string()).await.unwrap();
+    feed.send(
+        json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}).to_string(),
+    )
+    .await
+    .unwrap();
     // The call is far from its end: only the first event can make this complete.
-    let (_, first) = tokio::time::timeout(Duration::from_secs(10), caller).await.unwrap().unwrap();
+    let (_, first) = tokio::time::timeout(Duration::from_secs(10), caller)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(first["method"], "notifications/progress");
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::http::send;
 use crate::support::client::{BOTH, JSON};
+use crate::support::http::send;
 use crate::support::{BACKEND_REVISIONS, Backend, Gateway, Reaction, Stateful, Stateless};
 
 /// What decoding and encoding again would spoil: numbers, order, escapes, duplicates in depth, unknown members.
@@ -41,7 +41,9 @@ async fn fleet() -> Vec<(Backend, Gateway)> {
 }
 
 fn call_text() -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"b__t","arguments":{{{AWKWARD}}},"x-own":{{{AWKWARD}}}"#)
+    format!(
+        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"b__t","arguments":{{{AWKWARD}}},"x-own":{{{AWKWARD}}}"#
+    )
 }
 
 #[tokio::test]
@@ -50,18 +52,36 @@ async fn arguments_and_results_of_a_call_keep_every_byte_in_every_cell() {
         let client = Stateful::open(&gateway.url(), "2025-11-25").await;
         let text = call_text() + "}}";
         let headers = [JSON, BOTH, client.id(), client.version()];
-        let stateful = send("POST", &gateway.url(), &headers, text).await.bytes().await;
+        let stateful = send("POST", &gateway.url(), &headers, text)
+            .await
+            .bytes()
+            .await;
         let envelope = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
         let text = format!("{},{envelope}}}}}", call_text());
-        let headers =
-            [JSON, BOTH, ("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "b__t")];
-        let stateless = send("POST", &gateway.url(), &headers, text).await.bytes().await;
+        let headers = [
+            JSON,
+            BOTH,
+            ("mcp-protocol-version", "2026-07-28"),
+            ("mcp-method", "tools/call"),
+            ("mcp-name", "b__t"),
+        ];
+        let stateless = send("POST", &gateway.url(), &headers, text)
+            .await
+            .bytes()
+            .await;
         for body in [stateful, stateless] {
             let body = String::from_utf8(body.to_vec()).unwrap();
             assert_eq!(body.matches(AWKWARD).count(), 3, "{body}");
-            assert!(body.contains(r#""annotations":{"priority":1.0},"_meta":{"v/x":1.50}"#), "{body}");
+            assert!(
+                body.contains(r#""annotations":{"priority":1.0},"_meta":{"v/x":1.50}"#),
+                "{body}"
+            );
         }
-        let calls: Vec<_> = backend.seen().into_iter().filter(|seen| seen.message["method"] == "tools/call").collect();
+        let calls: Vec<_> = backend
+            .seen()
+            .into_iter()
+            .filter(|seen| seen.message["method"] == "tools/call")
+            .collect();
         assert_eq!(calls.len(), 2);
         for call in calls {
             assert_eq!(call.text.matches(AWKWARD).count(), 2, "{}", call.text);
@@ -73,9 +93,16 @@ async fn arguments_and_results_of_a_call_keep_every_byte_in_every_cell() {
 async fn a_listed_tool_keeps_every_byte_but_its_name() {
     for (_backend, gateway) in fleet().await {
         let client = Stateless::new(&gateway.url());
-        let body = client.post("tools/list", json!({}), json!({})).await.bytes().await;
+        let body = client
+            .post("tools/list", json!({}), json!({}))
+            .await
+            .bytes()
+            .await;
         let body = String::from_utf8(body.to_vec()).unwrap();
-        assert!(body.contains(&format!(r#""name":"b__t","x-vendor":{{{AWKWARD}}}"#)), "{body}");
+        assert!(
+            body.contains(&format!(r#""name":"b__t","x-vendor":{{{AWKWARD}}}"#)),
+            "{body}"
+        );
     }
 }
 
@@ -92,8 +119,15 @@ async fn a_result_of_ten_mebibytes_arrives_whole() {
         .await;
         let gateway = Gateway::start(&format!("backends:\n{}", backend.entry("b")));
         let client = Stateful::open(&gateway.url(), "2025-11-25").await;
-        let called = client.ask("tools/call", json!({"name": "b__t", "arguments": {}})).await;
-        assert_eq!(called["result"]["content"][0]["text"].as_str().map(str::len), Some(10 << 20));
+        let called = client
+            .ask("tools/call", json!({"name": "b__t", "arguments": {}}))
+            .await;
+        assert_eq!(
+            called["result"]["content"][0]["text"]
+                .as_str()
+                .map(str::len),
+            Some(10 << 20)
+        );
     }
 }
 
@@ -107,13 +141,23 @@ async fn the_callers_id_comes_back_as_it_was_spelled_and_never_reaches_the_backe
     let gateway = Gateway::start(&format!("backends:\n{}", backend.entry("b")));
     let client = Stateful::open(&gateway.url(), "2025-11-25").await;
     for id in ["9007199254740993", "-3", r#""a\u0062c""#, "\"\""] {
-        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"b__t"}}}}"#);
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"b__t"}}}}"#
+        );
         let headers = [JSON, BOTH, client.id(), client.version()];
-        let body = send("POST", &gateway.url(), &headers, text).await.bytes().await;
+        let body = send("POST", &gateway.url(), &headers, text)
+            .await
+            .bytes()
+            .await;
         let body = String::from_utf8(body.to_vec()).unwrap();
         assert!(body.contains(&format!(r#""id":{id}"#)), "{body}");
     }
-    let ids: Vec<Value> = backend.seen().iter().filter(|seen| seen.message["method"] == "tools/call").map(|seen| seen.message["id"].clone()).collect();
+    let ids: Vec<Value> = backend
+        .seen()
+        .iter()
+        .filter(|seen| seen.message["method"] == "tools/call")
+        .map(|seen| seen.message["id"].clone())
+        .collect();
     assert!(ids.iter().all(Value::is_u64), "{ids:?}");
 }
 
@@ -122,13 +166,27 @@ async fn meta_keys_that_belong_to_a_hop_stop_at_it_and_others_pass() {
     for (backend, gateway) in fleet().await {
         let client = Stateless::new(&gateway.url());
         let meta = json!({"vendor.example/trace": {"a": 1}, "progressToken": "mine"});
-        client.post("tools/call", json!({"name": "b__t", "arguments": {}}), meta).await.json().await;
+        client
+            .post("tools/call", json!({"name": "b__t", "arguments": {}}), meta)
+            .await
+            .json()
+            .await;
         let seen = backend.saw("tools/call").await;
         let meta = &seen.message["params"]["_meta"];
-        assert_eq!(meta["vendor.example/trace"], json!({"a": 1}), "{}", seen.text);
+        assert_eq!(
+            meta["vendor.example/trace"],
+            json!({"a": 1}),
+            "{}",
+            seen.text
+        );
         assert_ne!(meta["progressToken"], "mine", "{}", seen.text);
-        let stateless = meta.get("io.modelcontextprotocol/protocolVersion").is_some();
-        let of_2026 = seen.headers.get("mcp-protocol-version").is_some_and(|version| version == "2026-07-28");
+        let stateless = meta
+            .get("io.modelcontextprotocol/protocolVersion")
+            .is_some();
+        let of_2026 = seen
+            .headers
+            .get("mcp-protocol-version")
+            .is_some_and(|version| version == "2026-07-28");
         assert_eq!(stateless, of_2026, "{}", seen.text);
         let name = meta["io.modelcontextprotocol/clientInfo"]["name"].as_str();
         assert!(name.is_none_or(|name| name == "isthmus"), "{}", seen.text);

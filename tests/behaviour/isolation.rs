@@ -9,21 +9,33 @@ use crate::support::{Backend, Gateway, Reaction, Stateful, Stateless};
 
 fn good(method: &str, _: &Value) -> Option<Reaction> {
     match method {
-        "tools/list" => Some(Reaction::Result(json!({"tools": [{"name": "t", "inputSchema": {"type": "object"}}]}))),
-        "tools/call" => Some(Reaction::Result(json!({"content": [{"type": "text", "text": "fine"}]}))),
+        "tools/list" => Some(Reaction::Result(
+            json!({"tools": [{"name": "t", "inputSchema": {"type": "object"}}]}),
+        )),
+        "tools/call" => Some(Reaction::Result(
+            json!({"content": [{"type": "text", "text": "fine"}]}),
+        )),
         _ => None,
     }
 }
 
 fn names(listed: &Value) -> Vec<String> {
-    let tools = listed["result"]["tools"].as_array().unwrap_or_else(|| panic!("{listed}"));
-    tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    let tools = listed["result"]["tools"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{listed}"));
+    tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// A good backend beside whatever `entry` describes; a short cold start, so that tests of dead ones are quick.
 async fn beside(entry: &str) -> (Backend, Gateway) {
     let backend = Backend::start("2025-11-25", good).await;
-    let gateway = Gateway::start(&format!("routes:\n  /mcp: {{cold_start: 300ms}}\nbackends:\n{}{entry}", backend.entry("good")));
+    let gateway = Gateway::start(&format!(
+        "routes:\n  /mcp: {{cold_start: 300ms}}\nbackends:\n{}{entry}",
+        backend.entry("good")
+    ));
     (backend, gateway)
 }
 
@@ -31,10 +43,14 @@ async fn beside(entry: &str) -> (Backend, Gateway) {
 async fn good_is_untouched(gateway: &Gateway) {
     let stateless = Stateless::new(&gateway.url());
     assert!(names(&stateless.ask("tools/list", json!({})).await).contains(&"good__t".to_owned()));
-    let called = stateless.ask("tools/call", json!({"name": "good__t", "arguments": {}})).await;
+    let called = stateless
+        .ask("tools/call", json!({"name": "good__t", "arguments": {}}))
+        .await;
     assert_eq!(called["result"]["content"][0]["text"], "fine", "{called}");
     let stateful = Stateful::open(&gateway.url(), "2025-06-18").await;
-    let called = stateful.ask("tools/call", json!({"name": "good__t", "arguments": {}})).await;
+    let called = stateful
+        .ask("tools/call", json!({"name": "good__t", "arguments": {}}))
+        .await;
     assert_eq!(called["result"]["content"][0]["text"], "fine", "{called}");
 }
 
@@ -56,7 +72,10 @@ async fn one_that_never_answers() {
 
 #[tokio::test]
 async fn one_that_answers_with_something_else() {
-    let garbage = Backend::start("2025-11-25", |_, _| Some(Reaction::Http(200, "text/html", b"<p>hello".to_vec()))).await;
+    let garbage = Backend::start("2025-11-25", |_, _| {
+        Some(Reaction::Http(200, "text/html", b"<p>hello".to_vec()))
+    })
+    .await;
     let (_backend, gateway) = beside(&garbage.entry("bad")).await;
     good_is_untouched(&gateway).await;
 }
@@ -64,7 +83,10 @@ async fn one_that_answers_with_something_else() {
 #[tokio::test]
 async fn one_that_is_forbidden() {
     for status in [401, 403, 500, 503] {
-        let refusing = Backend::start("2025-11-25", move |_, _| Some(Reaction::Http(status, "text/plain", b"no".to_vec()))).await;
+        let refusing = Backend::start("2025-11-25", move |_, _| {
+            Some(Reaction::Http(status, "text/plain", b"no".to_vec()))
+        })
+        .await;
         let (_backend, gateway) = beside(&refusing.entry("bad")).await;
         good_is_untouched(&gateway).await;
     }
@@ -73,7 +95,8 @@ async fn one_that_is_forbidden() {
 #[tokio::test]
 async fn one_whose_program_does_not_exist_or_exits_or_prints_garbage() {
     for command in ["/no/such/program", "\"true\"", "\"yes\""] {
-        let (_backend, gateway) = beside(&format!("  bad: {{stdio: {{command: {command}}}}}\n")).await;
+        let (_backend, gateway) =
+            beside(&format!("  bad: {{stdio: {{command: {command}}}}}\n")).await;
         good_is_untouched(&gateway).await;
     }
 }
@@ -82,9 +105,13 @@ async fn one_whose_program_does_not_exist_or_exits_or_prints_garbage() {
 async fn one_that_lists_without_end() {
     let endless = Backend::start("2025-11-25", |method, params| {
         (method == "tools/list").then(|| {
-            let at = params["cursor"].as_str().map_or(0, |cursor| cursor.parse::<u64>().unwrap());
-            Reaction::Result(json!({"tools": [{"name": format!("t{at}"), "inputSchema": {"type": "object"}}],
-                "nextCursor": (at + 1).to_string()}))
+            let at = params["cursor"]
+                .as_str()
+                .map_or(0, |cursor| cursor.parse::<u64>().unwrap());
+            Reaction::Result(
+                json!({"tools": [{"name": format!("t{at}"), "inputSchema": {"type": "object"}}],
+                "nextCursor": (at + 1).to_string()}),
+            )
         })
     })
     .await;
@@ -104,12 +131,25 @@ async fn one_that_dies_in_the_middle_of_a_call_fails_that_call_only() {
     let (_backend, gateway) = beside(&dying.entry("bad")).await;
     let client = Stateless::new(&gateway.url());
     client.ask("tools/list", json!({})).await;
-    let call = tokio::spawn(async move { client.ask("tools/call", json!({"name": "bad__t", "arguments": {}})).await });
+    let call = tokio::spawn(async move {
+        client
+            .ask("tools/call", json!({"name": "bad__t", "arguments": {}}))
+            .await
+    });
     dying.saw("tools/call").await;
     drop(feed);
-    let failed = tokio::time::timeout(Duration::from_secs(20), call).await.unwrap().unwrap();
+    let failed = tokio::time::timeout(Duration::from_secs(20), call)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(failed["result"]["isError"], true, "{failed}");
-    assert!(failed["result"]["content"][0]["text"].as_str().unwrap().contains("bad"), "{failed}");
+    assert!(
+        failed["result"]["content"][0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("bad"),
+        "{failed}"
+    );
     good_is_untouched(&gateway).await;
 }
 
@@ -126,7 +166,9 @@ async fn one_that_ends_its_sessions_is_greeted_again_and_the_call_goes_through()
     let (_backend, gateway) = beside(&forgetful.entry("bad")).await;
     let client = Stateful::open(&gateway.url(), "2025-11-25").await;
     client.ask("tools/list", json!({})).await;
-    let called = client.ask("tools/call", json!({"name": "bad__t", "arguments": {}})).await;
+    let called = client
+        .ask("tools/call", json!({"name": "bad__t", "arguments": {}}))
+        .await;
     assert_eq!(called["result"]["content"][0]["text"], "fine", "{called}");
     assert_eq!(forgetful.count("tools/call"), 2);
 }
@@ -142,7 +184,13 @@ async fn an_error_status_of_a_backend_is_never_the_gateways_own() {
         let (_backend, gateway) = beside(&failing.entry("bad")).await;
         let client = Stateless::new(&gateway.url());
         client.ask("tools/list", json!({})).await;
-        let answer = client.post("tools/call", json!({"name": "bad__t", "arguments": {}}), json!({})).await;
+        let answer = client
+            .post(
+                "tools/call",
+                json!({"name": "bad__t", "arguments": {}}),
+                json!({}),
+            )
+            .await;
         assert_eq!(answer.status, 200, "{status}");
         let failed = answer.json().await;
         assert_eq!(failed["result"]["isError"], true, "{status}: {failed}");

@@ -2,7 +2,14 @@
 //!
 //! One file per behaviour; what they are written with is in `support`.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    missing_docs,
+    unreachable_pub,
+    reason = "test code: a panic is how a test fails, tasks end with its runtime, bodies are its own"
+)]
 
 mod bad_input;
 mod cli;
@@ -16,4 +23,7 @@ mod names;
 mod pages;
 mod reload;
 mod resources;
+mod sessions;
+mod stdio_face;
+mod supervision;
 mod support;

@@ -88,15 +88,13 @@ impl Backend {
                 let state = serving.clone();
                 tokio::spawn(async move {
                     let service = service_fn(|request| answer(state.clone(), request));
-                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    let _ = http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });
         Self { url, state }
-    }
-
-    pub fn url(&self) -> &str {
-        &self.url
     }
 
     /// A `backends:` entry for it.
@@ -106,7 +104,8 @@ impl Backend {
 
     /// Waits until a message with `method` has arrived and returns the first that fits.
     pub async fn saw(&self, method: &str) -> Seen {
-        self.saw_where(|seen| seen.message["method"] == method).await
+        self.saw_where(|seen| seen.message["method"] == method)
+            .await
     }
 
     /// Waits until a message that fits has arrived.
@@ -123,13 +122,21 @@ impl Backend {
 
     /// How many messages with `method` have arrived so far.
     pub fn count(&self, method: &str) -> usize {
-        self.seen().iter().filter(|seen| seen.message["method"] == method).count()
+        self.seen()
+            .iter()
+            .filter(|seen| seen.message["method"] == method)
+            .count()
     }
 
     /// Waits until at least `count` messages with `method` have arrived.
     pub async fn counted(&self, method: &str, count: usize) {
         let mut seen = self.state.seen.subscribe();
-        let fits = |all: &Vec<Seen>| all.iter().filter(|seen| seen.message["method"] == method).count() >= count;
+        let fits = |all: &Vec<Seen>| {
+            all.iter()
+                .filter(|seen| seen.message["method"] == method)
+                .count()
+                >= count
+        };
         seen.wait_for(fits).await.unwrap();
     }
 
@@ -148,7 +155,9 @@ impl Backend {
             if !subscription.is_null() {
                 params["_meta"] = json!({"io.modelcontextprotocol/subscriptionId": subscription});
             }
-            let _ = listener.send(json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string()).await;
+            let _ = listener
+                .send(json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string())
+                .await;
         }
     }
 
@@ -156,16 +165,30 @@ impl Backend {
     pub async fn is_listened_to(&self) {
         let mut seen = self.state.seen.subscribe();
         let state = self.state.clone();
-        seen.wait_for(|_| !state.listeners.lock().unwrap().is_empty()).await.unwrap();
+        seen.wait_for(|_| !state.listeners.lock().unwrap().is_empty())
+            .await
+            .unwrap();
     }
 }
 
-async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Fed>, Infallible> {
+async fn answer(
+    state: Arc<State>,
+    request: Request<Incoming>,
+) -> Result<Response<Fed>, Infallible> {
     let (head, body) = request.into_parts();
-    let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let bytes = body
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
     let message: Value = super::http::value_of(&bytes).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let seen = Seen { http: head.method.clone(), headers: head.headers.clone(), message: message.clone(), text };
+    let seen = Seen {
+        http: head.method.clone(),
+        headers: head.headers.clone(),
+        message: message.clone(),
+        text,
+    };
     let response = state.react(&head.method, &message);
     state.seen.send_modify(|all| all.push(seen));
     Ok(response)
@@ -181,15 +204,29 @@ impl State {
             return self.listen(Value::Null, None);
         }
         if http != Method::POST {
-            return whole(if http == Method::DELETE { 200 } else { 405 }, "text/plain", Vec::new());
+            return whole(
+                if http == Method::DELETE { 200 } else { 405 },
+                "text/plain",
+                Vec::new(),
+            );
         }
         let method = message["method"].as_str().unwrap_or_default();
         let Some(id) = message.get("id").filter(|_| !method.is_empty()) else {
             return whole(202, "text/plain", Vec::new());
         };
-        if self.stateless() != message["params"]["_meta"].get("io.modelcontextprotocol/protocolVersion").is_some() {
+        if self.stateless()
+            != message["params"]["_meta"]
+                .get("io.modelcontextprotocol/protocolVersion")
+                .is_some()
+        {
             let error = json!({"code": -32600, "message": "not an era I speak"});
-            return whole(400, "application/json", json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string().into());
+            return whole(
+                400,
+                "application/json",
+                json!({"jsonrpc": "2.0", "id": id, "error": error})
+                    .to_string()
+                    .into(),
+            );
         }
         let scripted = (self.script)(method, &message["params"]);
         if scripted.is_none() && self.stateless() && method == "subscriptions/listen" {
@@ -199,7 +236,13 @@ impl State {
         let Some(reaction) = reaction else {
             let error = json!({"code": -32601, "message": "no such method"});
             let status = if self.stateless() { 404 } else { 200 };
-            return whole(status, "application/json", json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string().into());
+            return whole(
+                status,
+                "application/json",
+                json!({"jsonrpc": "2.0", "id": id, "error": error})
+                    .to_string()
+                    .into(),
+            );
         };
         match reaction {
             Reaction::Result(mut result) => {
@@ -212,7 +255,9 @@ impl State {
                     let mut sessions = self.sessions.lock().unwrap();
                     *sessions += 1;
                     let name = format!("session-{sessions}");
-                    response.headers_mut().insert("mcp-session-id", name.parse().unwrap());
+                    response
+                        .headers_mut()
+                        .insert("mcp-session-id", name.parse().unwrap());
                 }
                 response
             }
@@ -227,13 +272,21 @@ impl State {
             Reaction::Stream(fed) => {
                 // `$id` in a scripted message stands for the id of the request.
                 let id = id.to_string();
-                stream(Fed::Events { fed, id, gone: Some(self.clone()) })
+                stream(Fed::Events {
+                    fed,
+                    id,
+                    gone: Some(self.clone()),
+                })
             }
             Reaction::Http(status, kind, body) => whole(status, kind, body),
             Reaction::Hang => {
                 let (keep, fed) = mpsc::channel(1);
                 std::mem::forget(keep);
-                Response::new(Fed::Events { fed, id: String::new(), gone: Some(self.clone()) })
+                Response::new(Fed::Events {
+                    fed,
+                    id: String::new(),
+                    gone: Some(self.clone()),
+                })
             }
         }
     }
@@ -252,7 +305,9 @@ impl State {
             "prompts/list" => self.page("prompts"),
             "resources/list" => self.page("resources"),
             "resources/templates/list" => self.page("resourceTemplates"),
-            "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" if !self.stateless() => {
+            "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe"
+                if !self.stateless() =>
+            {
                 Reaction::Result(json!({}))
             }
             _ => return None,
@@ -282,22 +337,37 @@ impl State {
         self.listeners.lock().unwrap().push((subscription, feed));
         // Wakes whoever waits for a listener.
         self.seen.send_modify(|_| {});
-        stream(Fed::Events { fed, id: String::new(), gone: None })
+        stream(Fed::Events {
+            fed,
+            id: String::new(),
+            gone: None,
+        })
     }
 }
 
 fn whole(status: u16, kind: &str, body: Vec<u8>) -> Response<Fed> {
-    Response::builder().status(status).header("content-type", kind).body(Fed::Whole(Some(body.into()))).unwrap()
+    Response::builder()
+        .status(status)
+        .header("content-type", kind)
+        .body(Fed::Whole(Some(body.into())))
+        .unwrap()
 }
 
 fn stream(body: Fed) -> Response<Fed> {
-    Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
+    Response::builder()
+        .header("content-type", "text/event-stream")
+        .body(body)
+        .unwrap()
 }
 
 /// A body: whole, or fed by the test.
 pub enum Fed {
     Whole(Option<Bytes>),
-    Events { fed: mpsc::Receiver<String>, id: String, gone: Option<Arc<dyn Gone>> },
+    Events {
+        fed: mpsc::Receiver<String>,
+        id: String,
+        gone: Option<Arc<dyn Gone>>,
+    },
 }
 
 /// Hears that the gateway closed a reply stream before its end.
@@ -315,25 +385,29 @@ impl Body for Fed {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Events { fed, id, gone } => {
-                match std::task::ready!(fed.poll_recv(context)) {
-                    Some(message) => Poll::Ready(Some(Ok(event(&message, id)))),
-                    None => {
-                        *gone = None;
-                        Poll::Ready(None)
-                    }
+            Self::Events { fed, id, gone } => match std::task::ready!(fed.poll_recv(context)) {
+                Some(message) => Poll::Ready(Some(Ok(event(&message, id)))),
+                None => {
+                    *gone = None;
+                    Poll::Ready(None)
                 }
-            }
+            },
         }
     }
 }
 
 impl Drop for Fed {
     fn drop(&mut self) {
-        if let Self::Events { gone: Some(gone), .. } = self {
+        if let Self::Events {
+            gone: Some(gone), ..
+        } = self
+        {
             gone.gone();
         }
     }

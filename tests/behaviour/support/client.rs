@@ -27,12 +27,18 @@ impl Stateful {
         let params = json!({
             "protocolVersion": revision, "capabilities": capabilities, "clientInfo": {"name": "raw", "version": "1"},
         });
-        let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).to_string();
+        let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
+            .to_string();
         let answer = send("POST", url, &[JSON, BOTH], body).await;
         assert_eq!(answer.status, 200);
         let session = answer.header("mcp-session-id").to_owned();
         let initialized = answer.json().await;
-        let client = Self { url: url.to_owned(), session, revision, initialized };
+        let client = Self {
+            url: url.to_owned(),
+            session,
+            revision,
+            initialized,
+        };
         let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
         assert_eq!(client.post(&ready).await.status, 202);
         client
@@ -40,17 +46,32 @@ impl Stateful {
 
     /// Posts one message or batch.
     pub async fn post(&self, message: &Value) -> Answer {
-        send("POST", &self.url, &[JSON, BOTH, self.id(), self.version()], message.to_string()).await
+        send(
+            "POST",
+            &self.url,
+            &[JSON, BOTH, self.id(), self.version()],
+            message.to_string(),
+        )
+        .await
     }
 
     /// Asks, and waits for the whole response.
     pub async fn ask(&self, method: &str, params: Value) -> Value {
-        self.post(&json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})).await.json().await
+        self.post(&json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}))
+            .await
+            .json()
+            .await
     }
 
     /// Opens the GET stream.
     pub async fn listen(&self) -> Answer {
-        send("GET", &self.url, &[("accept", "text/event-stream"), self.id(), self.version()], "").await
+        send(
+            "GET",
+            &self.url,
+            &[("accept", "text/event-stream"), self.id(), self.version()],
+            "",
+        )
+        .await
     }
 
     /// Ends the session.
@@ -75,7 +96,9 @@ pub struct Stateless {
 
 impl Stateless {
     pub fn new(url: &str) -> Self {
-        Self { url: url.to_owned() }
+        Self {
+            url: url.to_owned(),
+        }
     }
 
     /// The request that [`Stateless::post`] sends.
@@ -94,12 +117,26 @@ impl Stateless {
 
     /// Posts one request with the headers that go with it, and `meta` beside the envelope.
     pub async fn post(&self, method: &str, params: Value, meta: Value) -> Answer {
-        let name = params["name"].as_str().or(params["uri"].as_str()).map(str::to_owned);
-        let mut headers = vec![JSON, BOTH, ("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
+        let name = params["name"]
+            .as_str()
+            .or(params["uri"].as_str())
+            .map(str::to_owned);
+        let mut headers = vec![
+            JSON,
+            BOTH,
+            ("mcp-protocol-version", "2026-07-28"),
+            ("mcp-method", method),
+        ];
         if let Some(name) = &name {
             headers.push(("mcp-name", name));
         }
-        send("POST", &self.url, &headers, Self::request(method, params, meta).to_string()).await
+        send(
+            "POST",
+            &self.url,
+            &headers,
+            Self::request(method, params, meta).to_string(),
+        )
+        .await
     }
 
     /// Asks, and waits for the whole response.

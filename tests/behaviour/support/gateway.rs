@@ -29,7 +29,12 @@ impl Gateway {
     /// The same with a folder of the test's own for its files.
     pub fn start_in(folder: TempDir, fleet: &str) -> Self {
         let config = config_in(&folder, fleet);
-        let mut child = command(&folder).arg("run").arg(&config).stdin(Stdio::null()).spawn().unwrap();
+        let mut child = command(&folder)
+            .arg("run")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
         let (said, listening) = mpsc::channel();
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -37,8 +42,18 @@ impl Gateway {
             let log = log.clone();
             move || {
                 for line in lines.map_while(Result::ok) {
-                    if let Some(address) = line.split("address=").nth(1).filter(|_| line.contains("listening")) {
-                        let _ = said.send(address.split_whitespace().next().unwrap_or_default().to_owned());
+                    if let Some(address) = line
+                        .split("address=")
+                        .nth(1)
+                        .filter(|_| line.contains("listening"))
+                    {
+                        let _ = said.send(
+                            address
+                                .split_whitespace()
+                                .next()
+                                .unwrap_or_default()
+                                .to_owned(),
+                        );
                     }
                     log.lock().unwrap().push(line);
                 }
@@ -46,9 +61,17 @@ impl Gateway {
         });
         let address = listening.recv_timeout(START).unwrap_or_else(|_| {
             let _ = child.kill();
-            panic!("the gateway did not start:\n{}", log.lock().unwrap().join("\n"));
+            panic!(
+                "the gateway did not start:\n{}",
+                log.lock().unwrap().join("\n")
+            );
         });
-        Self { child, folder, base: format!("http://{address}"), log }
+        Self {
+            child,
+            folder,
+            base: format!("http://{address}"),
+            log,
+        }
     }
 
     /// The URL of the default route.
@@ -59,16 +82,6 @@ impl Gateway {
     /// A URL on the listener.
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.base)
-    }
-
-    /// The process.
-    pub fn pid(&self) -> i32 {
-        i32::try_from(self.child.id()).unwrap()
-    }
-
-    /// Its folder, where `gateway.yaml` is.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// Writes another config in place of the one before; the gateway notices by itself.
@@ -88,18 +101,33 @@ impl Gateway {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(START, waiting).await.unwrap_or_else(|_| panic!("nothing was logged with `{text}`"));
+        tokio::time::timeout(START, waiting)
+            .await
+            .unwrap_or_else(|_| panic!("nothing was logged with `{text}`"));
     }
 
     /// Sends it a signal by name, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status();
         assert!(sent.unwrap().success());
     }
 
     /// Waits for its end and says how it ended.
-    pub fn wait(&mut self) -> std::process::ExitStatus {
-        self.child.wait().unwrap()
+    pub async fn ends(&mut self) -> std::process::ExitStatus {
+        let waiting = async {
+            loop {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(START, waiting)
+            .await
+            .expect("the gateway does not end")
     }
 }
 
@@ -119,7 +147,10 @@ pub fn command(folder: &TempDir) -> Command {
     command
         .env("XDG_STATE_HOME", folder.path().join("state"))
         .env("XDG_CONFIG_HOME", folder.path().join("config"))
-        .env("ISTHMUS_LOG", "isthmus=debug,isthmus_backend=debug,isthmus_router=debug,isthmus_transport=debug,info")
+        .env(
+            "ISTHMUS_LOG",
+            "isthmus=debug,isthmus_backend=debug,isthmus_router=debug,isthmus_transport=debug,info",
+        )
         .current_dir(folder.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -15,13 +15,21 @@ pub fn value_of(text: &[u8]) -> serde_json::Result<Value> {
 }
 
 /// Sends one request.
-pub async fn send(method: &str, url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+pub async fn send(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Answer {
     let mut request = Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let response = client.request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+    let response = client
+        .request(request.body(Full::new(body.into())).unwrap())
+        .await
+        .unwrap();
     Answer::of(response)
 }
 
@@ -37,12 +45,19 @@ pub struct Answer {
 impl Answer {
     fn of(response: Response<Incoming>) -> Self {
         let (head, body) = response.into_parts();
-        Self { status: head.status, headers: head.headers, body, events: SseDecoder::new(64 << 20) }
+        Self {
+            status: head.status,
+            headers: head.headers,
+            body,
+            events: SseDecoder::new(64 << 20),
+        }
     }
 
     /// One header as text; empty if absent.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// The whole body.
@@ -54,7 +69,10 @@ impl Answer {
     pub async fn json(mut self) -> Value {
         if self.header("content-type").starts_with("text/event-stream") {
             loop {
-                let message = self.event().await.expect("the stream ended without a response");
+                let message = self
+                    .event()
+                    .await
+                    .expect("the stream ended without a response");
                 if message.get("id").is_some() && message.get("method").is_none() {
                     return message;
                 }

@@ -1,11 +1,13 @@
 //! What the tests of the whole gateway are written with.
 
 pub mod backend;
+pub mod child;
 pub mod cli;
 pub mod client;
 pub mod gateway;
 pub mod http;
 pub mod offering;
+pub mod pipe;
 
 pub use backend::{Backend, Reaction};
 pub use client::{Stateful, Stateless};
