@@ -302,6 +302,12 @@ async fn listens_stand_side_by_side_and_each_hears_its_own_under_its_own_id() {
         let (_, rest) = pipe.close().await;
         let about = |message: &&Value| message["method"] == "notifications/tools/list_changed";
         assert_eq!(rest.iter().find(about), None, "{revision}");
+        // The one that was still open ends in an orderly way, with its own id.
+        let ended = rest.iter().find(|message| message["id"] == "doc").unwrap();
+        assert_eq!(
+            ended["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"], "doc",
+            "{ended}"
+        );
     }
 }
 

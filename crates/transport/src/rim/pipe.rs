@@ -39,6 +39,8 @@ pub(crate) struct Pipe {
     session: OnceLock<Arc<Session>>,
     /// Stateless requests that run; `None` where there can be none.
     stateless: Option<InFlight>,
+    /// Nothing new comes: what has no end of its own ends.
+    ending: CancellationToken,
     closed: CancellationToken,
     tasks: TaskTracker,
 }
@@ -60,6 +62,7 @@ impl Pipe {
         takes_stateless: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
+            ending: clients.closing().child_token(),
             clients,
             face,
             sender,
@@ -88,8 +91,9 @@ impl Pipe {
         self.refuse(None, error).await;
     }
 
-    /// Completes when no request runs any more.
+    /// Takes nothing new, ends listens, and completes when no request runs any more.
     pub(crate) async fn idle(&self) {
+        self.ending.cancel();
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -244,7 +248,7 @@ impl Pipe {
         let response = tokio::select! {
             biased;
             () = running.cancelled().cancelled() => return,
-            () = self.clients.closing().cancelled(), if is_listen => encoder.end_of_listen(),
+            () = self.ending.cancelled(), if is_listen => encoder.end_of_listen(),
             response = driving => response,
         };
         self.out.event(response).await;
