@@ -151,7 +151,9 @@ impl Backend {
                     let opened = Instant::now();
                     self.set_listing(Some(lease));
                     closed.cancelled().await;
-                    let was_released = self.set_listing(None).is_some_and(|lease| lease.was_released());
+                    let was_released = self
+                        .set_listing(None)
+                        .is_some_and(|lease| lease.was_released());
                     if was_released {
                         // It belonged to a client that has gone: nothing is wrong with the backend.
                         failures = 0;
@@ -221,7 +223,10 @@ impl Backend {
 
     /// Replaces the conversation that lists are fetched through.
     fn set_listing(&self, lease: Option<Arc<Lease>>) -> Option<Arc<Lease>> {
-        let mut current = self.listing_lease.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self
+            .listing_lease
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *current, lease)
     }
 
@@ -401,9 +406,19 @@ impl Backend {
             .await
     }
 
-    /// Takes nothing new and ends every conversation in an orderly way.
+    /// Takes nothing new, gives calls in flight the backend's `timeouts.stop` to end, then ends every conversation in an
+    /// orderly way.
     pub async fn close(&self) {
         self.state.send_replace(BackendState::Draining);
+        let all = u32::try_from(self.settings.bounds.in_flight).unwrap_or(u32::MAX);
+        let finished = tokio::time::timeout(
+            self.settings.timeouts.stop,
+            self.in_flight.acquire_many(all),
+        )
+        .await;
+        // Whatever still waits for its turn is refused from now on.
+        self.in_flight.close();
+        drop(finished);
         if let Some(keeper) = self
             .keeper
             .lock()
@@ -433,12 +448,10 @@ impl Backend {
             ));
         }
         let waiting = Waiting(&self.waiting);
-        let permit = self
-            .in_flight
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(Error::internal);
+        let permit = self.in_flight.clone().acquire_owned().await.map_err(|_| {
+            let message = format!("`{}` is being removed", self.name);
+            Error::new(ErrorKind::BackendUnavailable(self.name.clone()), message)
+        });
         drop(waiting);
         permit
     }

@@ -27,13 +27,6 @@ pub(crate) trait Conversation: Send + Sync + fmt::Debug {
     /// stateless one is sent `notifications/cancelled` with its own id, a stateless HTTP stream is closed.
     fn request(self: Arc<Self>, outgoing: Outgoing) -> BoxFuture<'static, Result<Reply, Error>>;
 
-    /// Sends one notification.
-    fn notify(
-        self: Arc<Self>,
-        method: Method,
-        params: RawJson,
-    ) -> BoxFuture<'static, Result<(), Error>>;
-
     /// Follows traffic that belongs to no request. A receiver that lags loses the oldest and is told so.
     fn notices(&self) -> broadcast::Receiver<PeerNotice>;
 

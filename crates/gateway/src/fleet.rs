@@ -56,7 +56,10 @@ impl Fleet {
             guard: PathBuf::from("/proc/self/exe"),
             strangers: strangers(config),
         };
-        let fleet = Self { shared, router: Router::new(keys, Arc::new(AllVisible), background) };
+        let fleet = Self {
+            shared,
+            router: Router::new(keys, Arc::new(AllVisible), background),
+        };
         fleet.apply(config)?;
         Ok(fleet)
     }
@@ -67,9 +70,11 @@ impl Fleet {
     ///
     /// If a new backend cannot be made; then nothing has changed.
     pub(crate) fn apply(&self, config: &Config) -> Result<Reloaded, Error> {
-        self.router.reload(&config.routes, &config.backends, |settings| {
-            Backend::start(settings.clone(), &self.shared).map(|backend| backend as Arc<dyn AnyBackend>)
-        })
+        self.router
+            .reload(&config.routes, &config.backends, |settings| {
+                Backend::start(settings.clone(), &self.shared)
+                    .map(|backend| backend as Arc<dyn AnyBackend>)
+            })
     }
 
     /// The router.
@@ -79,7 +84,11 @@ impl Fleet {
 
     /// What clients see of each route of `config`.
     pub(crate) fn faces(&self, config: &Config) -> Vec<RouteFace> {
-        config.routes.iter().filter_map(|route| self.face(route)).collect()
+        config
+            .routes
+            .iter()
+            .filter_map(|route| self.face(route))
+            .collect()
     }
 
     /// What clients see of one route; `None` if the fleet has no such route.
@@ -87,8 +96,15 @@ impl Fleet {
         let name = RouteName::new(route.path.as_str());
         let dispatch = self.router.dispatch(&name)?;
         let stage = front_stack(self.router.resolving(&name, dispatch)?);
-        let tools = Arc::new(CatalogTools { router: self.router.clone(), route: name.clone() });
-        Some(RouteFace { legacy_sse: route.legacy_sse, tools, ..RouteFace::new(name, stage) })
+        let tools = Arc::new(CatalogTools {
+            router: self.router.clone(),
+            route: name.clone(),
+        });
+        Some(RouteFace {
+            legacy_sse: route.legacy_sse,
+            tools,
+            ..RouteFace::new(name, stage)
+        })
     }
 
     /// Ends every backend in an orderly way.
@@ -110,7 +126,10 @@ pub(crate) async fn close_all(backends: Vec<Arc<dyn AnyBackend>>) {
 
 /// Whether callers that nobody authenticated may come from other machines.
 fn strangers(config: &Config) -> bool {
-    config.listeners.iter().any(|listener| !listener.address.ip().is_loopback())
+    config
+        .listeners
+        .iter()
+        .any(|listener| !listener.address.ip().is_loopback())
 }
 
 /// Looks a tool's definition up in the catalog.
@@ -123,7 +142,10 @@ struct CatalogTools {
 impl ToolDefinitions for CatalogTools {
     fn definition(&self, name: &str, caller: &Caller) -> Option<RawJson> {
         let catalog = self.router.catalog(&self.route)?;
-        let view = View { caller, visibility: &AllVisible };
+        let view = View {
+            caller,
+            visibility: &AllVisible,
+        };
         let target = catalog.find(ItemKind::Tool, name, view).ok()?;
         Some(target.item?.definition.clone())
     }

@@ -42,7 +42,10 @@ impl Inherited {
     ///
     /// If the address cannot be bound: it says which listener, and what to do.
     pub(crate) fn bind(&mut self, listener: &Listener) -> anyhow::Result<TcpListener> {
-        let inherited = self.0.iter().position(|socket| socket.local_addr().is_ok_and(|at| at == listener.address));
+        let inherited = self
+            .0
+            .iter()
+            .position(|socket| socket.local_addr().is_ok_and(|at| at == listener.address));
         if let Some(index) = inherited {
             let socket = self.0.swap_remove(index);
             socket.set_nonblocking(true)?;
@@ -51,9 +54,15 @@ impl Inherited {
         bind(listener.address).map_err(|error| {
             let Listener { name, address, .. } = listener;
             let hint = match error.kind() {
-                std::io::ErrorKind::AddrInUse => "; another program listens there: stop it, or change the address",
-                std::io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose a higher one",
-                std::io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+                std::io::ErrorKind::AddrInUse => {
+                    "; another program listens there: stop it, or change the address"
+                }
+                std::io::ErrorKind::PermissionDenied => {
+                    "; ports below 1024 need a privilege: choose a higher one"
+                }
+                std::io::ErrorKind::AddrNotAvailable => {
+                    "; no interface of this machine has that address"
+                }
                 _ => "",
             };
             anyhow!("listener `{name}` cannot listen on {address}: {error}{hint}")
@@ -62,7 +71,11 @@ impl Inherited {
 }
 
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     // A restart must not wait for the last connections of its predecessor to time out.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

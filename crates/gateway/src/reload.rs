@@ -1,51 +1,119 @@
 //! Takes a changed config into force, whole or not at all.
 
-use std::path::Path;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
 
 use isthmus_config::Config;
+use tokio_util::task::TaskTracker;
 
 use crate::fleet::{Fleet, close_all};
 use crate::watch::Cause;
 
-/// Loads the config again and makes the fleet what it says, or keeps everything as it is and says why.
-///
-/// Returns the new config if there is one; what clients see of it is the caller's to replace. Must be called inside the
-/// background runtime: backends that left are closed there.
-pub(crate) fn reload(path: &Path, cause: Cause, current: &Config, fleet: &Fleet) -> Option<Config> {
-    let next = match isthmus_config::load(path) {
-        Ok(next) => next,
-        Err(complaints) => {
-            tracing::error!("the new config is wrong; the old one stays in force\n{complaints}");
-            return None;
+/// The config in force, and what its files said when they were read last.
+#[derive(Debug)]
+pub(crate) struct Reloads {
+    path: PathBuf,
+    config: Config,
+    /// Of what was read last, good or not. The log may lie in the same folder as the config: without this, complaining
+    /// about a wrong one would be a change that leads to the next complaint.
+    fingerprint: u64,
+    /// Backends that left, until they have ended.
+    leaving: TaskTracker,
+}
+
+impl Reloads {
+    /// Begins with `config`, which was read from `path`.
+    pub(crate) fn new(path: &Path, config: Config) -> Self {
+        let fingerprint = fingerprint(path, &config);
+        Self {
+            path: path.to_owned(),
+            config,
+            fingerprint,
+            leaving: TaskTracker::new(),
         }
-    };
-    if next == *current {
-        if cause == Cause::Signal {
+    }
+
+    /// The config in force.
+    pub(crate) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Loads the config again and makes the fleet what it says, or keeps everything as it is and says why.
+    ///
+    /// Returns whether there is a new config; what clients see of it is the caller's to replace. Must be called inside the
+    /// background runtime: backends that left are closed there.
+    pub(crate) fn reload(&mut self, cause: Cause, fleet: &Fleet) -> bool {
+        let fingerprint = fingerprint(&self.path, &self.config);
+        if cause == Cause::FileChanged && fingerprint == self.fingerprint {
+            return false;
+        }
+        self.fingerprint = fingerprint;
+        let next = match isthmus_config::load(&self.path) {
+            Ok(next) => next,
+            Err(complaints) => {
+                tracing::error!(
+                    "the new config is wrong; the old one stays in force\n{complaints}"
+                );
+                return false;
+            }
+        };
+        if next == self.config {
             tracing::info!("nothing in the config has changed");
+            return false;
         }
-        return None;
-    }
-    if addresses(&next) != addresses(current) {
-        tracing::error!("listeners cannot be added, moved or removed without a restart; the old config stays in force");
-        return None;
-    }
-    if next.bounds != current.bounds || next.seal_keys != current.seal_keys || next.log != current.log {
-        tracing::warn!("changed bounds, seal keys and log settings take effect at the next start");
-    }
-    match fleet.apply(&next) {
-        Ok(reloaded) => {
-            let (kept, started, removed) = (reloaded.kept.len(), reloaded.started.len(), reloaded.removed.len());
-            tracing::info!(kept, started, removed, "reloaded");
-            tokio::spawn(close_all(reloaded.removed));
-            Some(next)
+        if addresses(&next) != addresses(&self.config) {
+            tracing::error!(
+                "listeners cannot be added, moved or removed without a restart; the old config stays in force"
+            );
+            return false;
         }
-        Err(error) => {
-            tracing::error!(%error, "the new config cannot be run; the old one stays in force");
-            None
+        if next.bounds != self.config.bounds
+            || next.seal_keys != self.config.seal_keys
+            || next.log != self.config.log
+        {
+            tracing::warn!(
+                "changed bounds, seal keys and log settings take effect at the next start"
+            );
         }
+        match fleet.apply(&next) {
+            Ok(reloaded) => {
+                let (kept, started, removed) = (
+                    reloaded.kept.len(),
+                    reloaded.started.len(),
+                    reloaded.removed.len(),
+                );
+                tracing::info!(kept, started, removed, "reloaded");
+                self.leaving.spawn(close_all(reloaded.removed));
+                self.config = next;
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "the new config cannot be run; the old one stays in force");
+                false
+            }
+        }
+    }
+
+    /// Waits until every backend that left has ended.
+    pub(crate) async fn settled(&self) {
+        self.leaving.close();
+        self.leaving.wait().await;
     }
 }
 
+/// Of the content of every file of `config`; a file that cannot be read counts as empty.
+fn fingerprint(path: &Path, config: &Config) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for file in config.files.iter().map(PathBuf::as_path).chain([path]) {
+        std::fs::read(file).unwrap_or_default().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
 fn addresses(config: &Config) -> Vec<(&str, std::net::SocketAddr)> {
-    config.listeners.iter().map(|listener| (listener.name.as_str(), listener.address)).collect()
+    config
+        .listeners
+        .iter()
+        .map(|listener| (listener.name.as_str(), listener.address))
+        .collect()
 }

@@ -79,7 +79,9 @@ impl Line {
     fn ends(&mut self, error: Option<&Error>) {
         self.outcome = if error.is_some() { "error" } else { "answered" };
         self.error = error.map(|error| {
-            let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let cause = std::error::Error::source(error)
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
             format!("{error}{cause}")
         });
     }
@@ -87,7 +89,14 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let Self { method, subject, revision, outcome, error, .. } = self;
+        let Self {
+            method,
+            subject,
+            revision,
+            outcome,
+            error,
+            ..
+        } = self;
         let micros = self.begun.elapsed().as_micros();
         tracing::debug!(method, subject, revision, outcome, error, micros, "request");
     }

@@ -68,7 +68,9 @@ impl Cores {
     ///
     /// The operating system's, when threads cannot be started.
     pub(crate) fn start(count: usize, stop: &CancellationToken) -> anyhow::Result<Self> {
-        let cores = (0..count).map(|index| Core::start(index, stop.clone())).collect::<anyhow::Result<_>>()?;
+        let cores = (0..count)
+            .map(|index| Core::start(index, stop.clone()))
+            .collect::<anyhow::Result<_>>()?;
         Ok(Self { cores })
     }
 
@@ -77,7 +79,12 @@ impl Cores {
     /// # Errors
     ///
     /// The operating system's when the socket cannot be handed over; the connection is closed then.
-    pub(crate) async fn hand_over(&self, stream: TcpStream, peer: SocketAddr, serve: Serve) -> anyhow::Result<()> {
+    pub(crate) async fn hand_over(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        serve: Serve,
+    ) -> anyhow::Result<()> {
         let core = self
             .cores
             .iter()
@@ -85,12 +92,22 @@ impl Cores {
             .context("there is at least one core")?;
         let stream = stream.into_std()?;
         core.open.fetch_add(1, Ordering::Relaxed);
-        core.arrivals.send(Arrival { stream, peer, serve }).await.context("the core has stopped")
+        core.arrivals
+            .send(Arrival {
+                stream,
+                peer,
+                serve,
+            })
+            .await
+            .context("the core has stopped")
     }
 
     /// How many connections are open.
     pub(crate) fn open(&self) -> usize {
-        self.cores.iter().map(|core| core.open.load(Ordering::Relaxed)).sum()
+        self.cores
+            .iter()
+            .map(|core| core.open.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// Waits until every core has finished its connections.
@@ -109,7 +126,10 @@ impl Core {
     fn start(index: usize, stop: CancellationToken) -> anyhow::Result<Self> {
         let (arrivals, queue) = mpsc::channel(WAITING_CONNECTIONS);
         let open = Arc::new(AtomicUsize::new(0));
-        let runtime = Builder::new_current_thread().enable_all().build().context("cannot start a core's runtime")?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start a core's runtime")?;
         let counter = open.clone();
         let thread = std::thread::Builder::new()
             .name(format!("core-{index}"))
@@ -118,7 +138,11 @@ impl Core {
                 runtime.block_on(run(queue, counter, stop));
             })
             .context("cannot start a core's thread")?;
-        Ok(Self { arrivals, open, thread: Some(thread) })
+        Ok(Self {
+            arrivals,
+            open,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -138,7 +162,14 @@ async fn run(mut queue: mpsc::Receiver<Arrival>, open: Arc<AtomicUsize>, stop: C
             () = stop.cancelled() => break,
             arrival = queue.recv() => arrival,
         };
-        let Some(Arrival { stream, peer, serve }) = arrival else { break };
+        let Some(Arrival {
+            stream,
+            peer,
+            serve,
+        }) = arrival
+        else {
+            break;
+        };
         let counted = Open(open.clone());
         match TcpStream::from_std(stream) {
             Ok(stream) => {

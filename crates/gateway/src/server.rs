@@ -13,12 +13,13 @@ use isthmus_transport::{Clients, ClientsSettings, Listener, Readiness};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::fleet::{Fleet, own_info};
 use crate::listening::{self, Inherited};
-use crate::reload::reload;
+use crate::reload::Reloads;
 use crate::runtimes::{self, Cores, Serve};
 use crate::settings;
 use crate::watch::Watch;
@@ -61,24 +62,36 @@ pub(crate) fn serve_stdio(path: &Path, config: Config, route: &str) -> anyhow::R
 
 async fn run(
     path: &Path,
-    mut config: Config,
+    config: Config,
     mut inherited: Inherited,
     cores: &Arc<Cores>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let sockets: Vec<TcpListener> =
-        config.listeners.iter().map(|listener| inherited.bind(listener)).collect::<Result<_, _>>()?;
+    let sockets: Vec<TcpListener> = config
+        .listeners
+        .iter()
+        .map(|listener| inherited.bind(listener))
+        .collect::<Result<_, _>>()?;
     let (fleet, clients) = start(&config, runtimes::core_count() + 1)?;
     let mut ends = Ends::listen()?;
     let mut watch = Watch::start(&config.files)?;
     let accepting = CancellationToken::new();
+    let mut accept_loops = JoinSet::new();
     let mut listeners = Vec::new();
     for (settings, socket) in config.listeners.iter().zip(sockets) {
-        let address = socket.local_addr().context("a bound socket has an address")?;
+        let address = socket
+            .local_addr()
+            .context("a bound socket has an address")?;
         let listener = Listener::new(clients.clone(), settings.clone(), fleet.faces(&config));
         let limit = config.bounds.connections;
         let serve = serve_with(&listener);
-        tokio::spawn(listening::accept(socket, cores.clone(), limit, serve, accepting.clone()));
+        accept_loops.spawn(listening::accept(
+            socket,
+            cores.clone(),
+            limit,
+            serve,
+            accepting.clone(),
+        ));
         for route in &config.routes {
             let url = format!("http://{address}{}", route.path);
             tracing::info!(listener = settings.name, url, %address, "listening");
@@ -86,17 +99,19 @@ async fn run(
         listeners.push(listener);
     }
     let tidy = tidy(&clients);
+    let drain = config.bounds.drain;
+    let mut reloads = Reloads::new(path, config);
     loop {
         let cause = tokio::select! {
             () = ends.next() => break,
             cause = watch.next() => cause,
         };
-        if let Some(next) = reload(path, cause, &config, &fleet) {
-            for (listener, settings) in listeners.iter().zip(&next.listeners) {
-                listener.replace(settings.clone(), fleet.faces(&next));
+        if reloads.reload(cause, &fleet) {
+            let config = reloads.config();
+            for (listener, settings) in listeners.iter().zip(&config.listeners) {
+                listener.replace(settings.clone(), fleet.faces(config));
             }
-            watch.follow(&next.files);
-            config = next;
+            watch.follow(&config.files);
         }
     }
     tracing::info!("stopping");
@@ -105,19 +120,25 @@ async fn run(
     stop.cancel();
     tokio::select! {
         () = drained(&clients, cores) => {}
-        () = tokio::time::sleep(config.bounds.drain) => tracing::warn!("some calls did not end in time"),
+        () = tokio::time::sleep(drain) => tracing::warn!("some calls did not end in time"),
         () = ends.next() => tracing::warn!("stopping at once"),
     }
     drop(tidy);
     clients.sessions().close_all();
     fleet.close().await;
+    reloads.settled().await;
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn run_stdio(path: &Path, mut config: Config, route: &str) -> anyhow::Result<()> {
+async fn run_stdio(path: &Path, config: Config, route: &str) -> anyhow::Result<()> {
     let (fleet, clients) = start(&config, 1)?;
-    let face_of = |config: &Config| config.route(route).and_then(|route| fleet.face(route)).map(Arc::new);
+    let face_of = |config: &Config| {
+        config
+            .route(route)
+            .and_then(|route| fleet.face(route))
+            .map(Arc::new)
+    };
     let face = Arc::new(ArcSwapOption::from(face_of(&config)));
     let mut ends = Ends::listen()?;
     let mut watch = Watch::start(&config.files)?;
@@ -130,23 +151,25 @@ async fn run_stdio(path: &Path, mut config: Config, route: &str) -> anyhow::Resu
         tokio::io::stdout(),
     );
     let mut serving = std::pin::pin!(serving);
+    let drain = config.bounds.drain;
+    let mut reloads = Reloads::new(path, config);
     let served = loop {
         let cause = tokio::select! {
             served = serving.as_mut() => break served,
             () = ends.next() => {
                 clients.drain();
-                break tokio::time::timeout(config.bounds.drain, serving).await.unwrap_or(Ok(()));
+                break tokio::time::timeout(drain, serving).await.unwrap_or(Ok(()));
             }
             cause = watch.next() => cause,
         };
-        if let Some(next) = reload(path, cause, &config, &fleet) {
-            face.store(face_of(&next));
-            watch.follow(&next.files);
-            config = next;
+        if reloads.reload(cause, &fleet) {
+            face.store(face_of(reloads.config()));
+            watch.follow(&reloads.config().files);
         }
     };
     drop(tidy);
     fleet.close().await;
+    reloads.settled().await;
     served.context("standard input or output failed")
 }
 
@@ -154,7 +177,12 @@ async fn run_stdio(path: &Path, mut config: Config, route: &str) -> anyhow::Resu
 fn start(config: &Config, egress_slots: usize) -> anyhow::Result<(Arc<Fleet>, Arc<Clients>)> {
     let background = Handle::current();
     let keys = settings::seal_keys(config)?;
-    let fleet = Arc::new(Fleet::start(config, background.clone(), egress_slots, keys.clone())?);
+    let fleet = Arc::new(Fleet::start(
+        config,
+        background.clone(),
+        egress_slots,
+        keys.clone(),
+    )?);
     let bounds = &config.bounds;
     let limits = SessionLimits {
         total: bounds.sessions,
@@ -178,26 +206,35 @@ fn start(config: &Config, egress_slots: usize) -> anyhow::Result<(Arc<Fleet>, Ar
 /// The gateway is ready when it listens (design §11); the message says which backends are not.
 fn readiness(router: &isthmus_router::Router) -> Readiness {
     let backends = router.status().backends;
-    let waiting = backends.iter().filter(|backend| backend.state.facts().is_none());
+    let waiting = backends
+        .iter()
+        .filter(|backend| backend.state.facts().is_none());
     let waiting: Vec<&str> = waiting.map(|backend| backend.name.as_str()).collect();
     let message = if waiting.is_empty() {
         "ready".to_owned()
     } else {
         format!("ready; not available: {}", waiting.join(", "))
     };
-    Readiness { ready: true, message }
+    Readiness {
+        ready: true,
+        message,
+    }
 }
 
 /// Ends sessions that nobody uses, for as long as the handle lives.
 fn tidy(clients: &Arc<Clients>) -> AbortOnDropHandle<()> {
     let sessions = clients.sessions().clone();
-    AbortOnDropHandle::new(tokio::spawn(async move { sessions.keep_tidy().await }))
+    AbortOnDropHandle::new(Handle::current().spawn(async move { sessions.keep_tidy().await }))
 }
 
 fn serve_with(listener: &Arc<Listener>) -> Serve {
     let listener = listener.clone();
     Arc::new(move |stream, peer: SocketAddr| {
-        Box::pin(isthmus_transport::serve_connection(stream, Some(peer), listener.clone()))
+        Box::pin(isthmus_transport::serve_connection(
+            stream,
+            Some(peer),
+            listener.clone(),
+        ))
     })
 }
 
@@ -218,7 +255,10 @@ struct Ends {
 impl Ends {
     fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {

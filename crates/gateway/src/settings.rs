@@ -16,9 +16,10 @@ use crate::cli::Failure;
 /// [`Failure::Config`] with every complaint, or with where was looked in vain.
 pub(crate) fn load(argument: Option<&Path>) -> Result<(PathBuf, Config), Failure> {
     let environment = Environment::of_process();
-    let path =
-        isthmus_config::locate(argument, &environment).map_err(|missing| Failure::Config(missing.to_string()))?;
-    let config = isthmus_config::load(&path).map_err(|complaints| Failure::Config(complaints.to_string()))?;
+    let path = isthmus_config::locate(argument, &environment)
+        .map_err(|missing| Failure::Config(missing.to_string()))?;
+    let config = isthmus_config::load(&path)
+        .map_err(|complaints| Failure::Config(complaints.to_string()))?;
     Ok((path, config))
 }
 
@@ -27,14 +28,26 @@ pub(crate) fn load(argument: Option<&Path>) -> Result<(PathBuf, Config), Failure
 /// # Errors
 ///
 /// [`Failure::Usage`] with the routes there are.
-pub(crate) fn pick_route(path: &Path, config: &Config, wanted: Option<&str>) -> Result<Route, Failure> {
+pub(crate) fn pick_route(
+    path: &Path,
+    config: &Config,
+    wanted: Option<&str>,
+) -> Result<Route, Failure> {
     let route = match wanted {
         Some(wanted) => config.route(wanted),
         None => config.routes.first(),
     };
     route.cloned().ok_or_else(|| {
-        let known: Vec<_> = config.routes.iter().map(|route| format!("`{}`", route.path)).collect();
-        Failure::Usage(format!("{} has no such route; it has {}", path.display(), known.join(", ")))
+        let known: Vec<_> = config
+            .routes
+            .iter()
+            .map(|route| format!("`{}`", route.path))
+            .collect();
+        Failure::Usage(format!(
+            "{} has no such route; it has {}",
+            path.display(),
+            known.join(", ")
+        ))
     })
 }
 

@@ -5,5 +5,9 @@ use tower::ServiceBuilder;
 
 /// What every request of a route meets, outermost first.
 pub(crate) fn front_stack(dispatch: impl Stage) -> BoxStage {
-    BoxStage::new(ServiceBuilder::new().layer(crate::request_log::RequestLog).service(dispatch))
+    BoxStage::new(
+        ServiceBuilder::new()
+            .layer(crate::request_log::RequestLog)
+            .service(dispatch),
+    )
 }

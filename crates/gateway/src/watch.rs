@@ -45,7 +45,12 @@ impl Watch {
         })
         .context("cannot watch files")?;
         let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-        let mut watch = Self { watcher, folders: BTreeSet::new(), changes, hangup };
+        let mut watch = Self {
+            watcher,
+            folders: BTreeSet::new(),
+            changes,
+            hangup,
+        };
         watch.follow(files);
         Ok(watch)
     }
@@ -79,5 +84,9 @@ impl Watch {
 
 fn folder_of(file: &Path) -> Option<PathBuf> {
     let folder = file.parent()?;
-    Some(if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() })
+    Some(if folder.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        folder.to_owned()
+    })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isthmus_exchange::{BoxFuture, Error, ErrorKind, PeerFacts, Reply};
-use isthmus_protocol::object::{assemble, member_at};
+use isthmus_protocol::object::assemble;
 use isthmus_protocol::params::{TraceStamp, stamp_stateful};
 use isthmus_protocol::{Id, Method, RawJson};
 use tokio::runtime::Handle;
@@ -97,14 +97,7 @@ impl StatefulDuplex {
 
     async fn rewatch(&self, wanted: Watch) -> Result<Watch, Error> {
         let mut watched = self.watched.lock().await;
-        let offered = member_at(&self.facts.capabilities, &["resources", "subscribe"]);
-        if offered.is_none_or(|offered| offered.as_str() != "true") {
-            let lists = wanted.lists;
-            return Ok(Watch {
-                lists,
-                uris: BTreeSet::new(),
-            });
-        }
+        // Tried even if not declared: the Python SDK does not declare what its servers answer.
         let gone: Vec<String> = watched.difference(&wanted.uris).cloned().collect();
         for uri in gone {
             self.subscribe(Method::ResourcesUnsubscribe, &uri).await?;
@@ -129,14 +122,6 @@ impl Conversation for StatefulDuplex {
 
     fn request(self: Arc<Self>, outgoing: Outgoing) -> BoxFuture<'static, Result<Reply, Error>> {
         Box::pin(async move { self.send(outgoing).await })
-    }
-
-    fn notify(
-        self: Arc<Self>,
-        method: Method,
-        params: RawJson,
-    ) -> BoxFuture<'static, Result<(), Error>> {
-        Box::pin(async move { self.link.notify(&method, &params).await })
     }
 
     fn notices(&self) -> broadcast::Receiver<PeerNotice> {

@@ -196,14 +196,6 @@ impl Conversation for StatelessDuplex {
         })
     }
 
-    fn notify(
-        self: Arc<Self>,
-        method: Method,
-        params: RawJson,
-    ) -> BoxFuture<'static, Result<(), Error>> {
-        Box::pin(async move { self.link.notify(&method, &params).await })
-    }
-
     fn notices(&self) -> broadcast::Receiver<PeerNotice> {
         self.link.shared.notices.subscribe()
     }

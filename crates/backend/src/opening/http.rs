@@ -16,7 +16,9 @@ use crate::conversation::Conversation;
 use crate::pool::Open;
 use crate::sse;
 use crate::stdio::{ChildSettings, Companion, CompanionState};
-use crate::streamable_http::{Detected, Endpoint, EndpointSettings, Limits, StatefulHttp, StatelessHttp, detect};
+use crate::streamable_http::{
+    Detected, Endpoint, EndpointSettings, Limits, StatefulHttp, StatelessHttp, detect,
+};
 
 /// How often a server that is being started is tried.
 const KNOCK: Duration = Duration::from_millis(50);
@@ -47,7 +49,14 @@ impl HttpOpener {
     ) -> Result<Self, Error> {
         let urls = wire.urls.iter().map(|url| url.value.clone()).collect();
         let verdict = DatedVerdict::new(settings.era);
-        Self::new(name, settings, (urls, &wire.headers), wire.process.as_ref(), verdict, shared)
+        Self::new(
+            name,
+            settings,
+            (urls, &wire.headers),
+            wire.process.as_ref(),
+            verdict,
+            shared,
+        )
     }
 
     /// HTTP+SSE and nothing else.
@@ -59,7 +68,14 @@ impl HttpOpener {
     ) -> Result<Self, Error> {
         let verdict = DatedVerdict::pinned(Some(Speech::Sse));
         let urls = vec![wire.url.value.clone()];
-        Self::new(name, settings, (urls, &wire.headers), wire.process.as_ref(), verdict, shared)
+        Self::new(
+            name,
+            settings,
+            (urls, &wire.headers),
+            wire.process.as_ref(),
+            verdict,
+            shared,
+        )
     }
 
     fn new(
@@ -77,7 +93,12 @@ impl HttpOpener {
             client: shared.egress.clone(),
             background: shared.background.clone(),
             client_info: shared.client_info.clone(),
-            limits: Limits { body: shared.bounds.body, event: shared.bounds.event, open: settings.timeouts.start, pause: settings.restart.first },
+            limits: Limits {
+                body: shared.bounds.body,
+                event: shared.bounds.event,
+                open: settings.timeouts.start,
+                pause: settings.restart.first,
+            },
         })?;
         let started = process.map(|process| {
             let child = ChildSettings {
@@ -107,7 +128,10 @@ impl HttpOpener {
 }
 
 impl Open for HttpOpener {
-    fn open(&self, capabilities: RawJson) -> BoxFuture<'static, Result<Arc<dyn Conversation>, Error>> {
+    fn open(
+        &self,
+        capabilities: RawJson,
+    ) -> BoxFuture<'static, Result<Arc<dyn Conversation>, Error>> {
         let inner = self.0.clone();
         Box::pin(async move { inner.open(&capabilities).await })
     }
@@ -165,15 +189,18 @@ impl Inner {
             Some(Speech::Sse) => self.open_sse(capabilities).await,
             None => match detect(&self.endpoint, capabilities).await {
                 Detected::Stateless(facts) => {
-                    self.verdict.found(Speech::Stateless, "answered server/discover");
+                    self.verdict
+                        .found(Speech::Stateless, "answered server/discover");
                     Ok(StatelessHttp::new(&self.endpoint, facts))
                 }
                 Detected::Stateful(conversation) => {
-                    self.verdict.found(Speech::Stateful, "took a handshake and no server/discover");
+                    self.verdict
+                        .found(Speech::Stateful, "took a handshake and no server/discover");
                     Ok(conversation)
                 }
                 Detected::Sse => {
-                    self.verdict.found(Speech::Sse, "offered an event stream with an endpoint");
+                    self.verdict
+                        .found(Speech::Sse, "offered an event stream with an endpoint");
                     self.open_sse(capabilities).await
                 }
                 Detected::Inconclusive(error) => Err(error),
@@ -189,7 +216,8 @@ impl Inner {
             most_in_flight: self.most_in_flight,
         };
         let pipe = sse::connect(&self.endpoint).await?;
-        let conversation = crate::duplex::StatefulDuplex::open(pipe, &opening, &self.background).await?;
+        let conversation =
+            crate::duplex::StatefulDuplex::open(pipe, &opening, &self.background).await?;
         Ok(Arc::new(conversation))
     }
 }

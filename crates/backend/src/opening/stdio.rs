@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use isthmus_config::{EraSetting, StdioWire};
 use isthmus_exchange::{BackendName, BoxFuture, Error, ErrorKind, Fault, PeerFacts, Reply};
-use isthmus_protocol::{Era, Method, RawJson};
+use isthmus_protocol::{Era, RawJson};
 use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -70,7 +70,10 @@ impl StdioOpener {
 }
 
 impl Open for StdioOpener {
-    fn open(&self, capabilities: RawJson) -> BoxFuture<'static, Result<Arc<dyn Conversation>, Error>> {
+    fn open(
+        &self,
+        capabilities: RawJson,
+    ) -> BoxFuture<'static, Result<Arc<dyn Conversation>, Error>> {
         let inner = self.0.clone();
         Box::pin(async move { inner.open(capabilities).await })
     }
@@ -102,7 +105,11 @@ impl Inner {
         match self.start(capabilities).await {
             Ok(conversation) => {
                 lock(&self.supervisor).ready(Instant::now());
-                Ok(Supervised::over(conversation, self.supervisor.clone(), &self.background))
+                Ok(Supervised::over(
+                    conversation,
+                    self.supervisor.clone(),
+                    &self.background,
+                ))
             }
             Err(error) => {
                 *lock(&self.last_failure) = error.to_string();
@@ -129,7 +136,9 @@ impl Inner {
                 tokio::time::sleep_until(until).await;
             }
             Phase::Parked { since } if since.elapsed() < PARKED => {
-                return Err(self.unavailable(self.parked_text()).with_fault(Fault::Operator));
+                return Err(self
+                    .unavailable(self.parked_text())
+                    .with_fault(Fault::Operator));
             }
             Phase::Parked { .. } => lock(&self.supervisor).forgive(),
             Phase::Idle | Phase::Starting | Phase::Running { .. } => {}
@@ -203,7 +212,10 @@ impl Supervised {
                 }
             }
         });
-        Arc::new(Self { conversation, asked })
+        Arc::new(Self {
+            conversation,
+            asked,
+        })
     }
 }
 
@@ -214,10 +226,6 @@ impl Conversation for Supervised {
 
     fn request(self: Arc<Self>, outgoing: Outgoing) -> BoxFuture<'static, Result<Reply, Error>> {
         self.conversation.clone().request(outgoing)
-    }
-
-    fn notify(self: Arc<Self>, method: Method, params: RawJson) -> BoxFuture<'static, Result<(), Error>> {
-        self.conversation.clone().notify(method, params)
     }
 
     fn notices(&self) -> broadcast::Receiver<PeerNotice> {

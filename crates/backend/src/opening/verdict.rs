@@ -46,18 +46,29 @@ impl DatedVerdict {
 
     /// The verdict is `speech` whatever happens.
     pub(super) fn pinned(speech: Option<Speech>) -> Self {
-        Self { pinned: speech, found: Mutex::default() }
+        Self {
+            pinned: speech,
+            found: Mutex::default(),
+        }
     }
 
     /// How to speak, if that is known and fresh.
     pub(super) fn speech(&self) -> Option<Speech> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        self.pinned.or_else(|| found.filter(|found| found.at.elapsed() < BELIEVED).map(|found| found.speech))
+        self.pinned.or_else(|| {
+            found
+                .filter(|found| found.at.elapsed() < BELIEVED)
+                .map(|found| found.speech)
+        })
     }
 
     /// Remembers what was found out.
     pub(super) fn found(&self, speech: Speech, evidence: &'static str) {
-        let found = Found { speech, evidence, at: Instant::now() };
+        let found = Found {
+            speech,
+            evidence,
+            at: Instant::now(),
+        };
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
     }
 

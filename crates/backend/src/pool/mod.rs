@@ -571,7 +571,9 @@ impl Slot {
     /// Whether the slot, kept under `own`, also serves who wants to list by `listing`.
     fn can_list(&self, own: &Key, listing: &Key) -> bool {
         let is_kept = !matches!(own.owner, Owner::Call(_));
-        let is_dead = self.conversation().is_some_and(|conversation| conversation.closed().is_cancelled());
+        let is_dead = self
+            .conversation()
+            .is_some_and(|conversation| conversation.closed().is_cancelled());
         is_kept && !is_dead && own.capabilities == listing.capabilities
     }
 

@@ -24,10 +24,6 @@ impl Conversation for Scripted {
         Box::pin(async { Ok(Reply::complete(RawJson::empty_object())) })
     }
 
-    fn notify(self: Arc<Self>, _: Method, _: RawJson) -> BoxFuture<'static, Result<(), Error>> {
-        Box::pin(async { Ok(()) })
-    }
-
     fn notices(&self) -> broadcast::Receiver<PeerNotice> {
         self.notices.subscribe()
     }
@@ -94,8 +90,17 @@ impl Open for Opener {
 }
 
 fn fixture(revision: Revision, sharing: Sharing) -> (Arc<Pool>, Arc<Opener>) {
-    let opener = Arc::new(Opener { revision, opened: Mutex::default(), failures: AtomicUsize::new(0) });
-    let pool = Pool::new(opener.clone(), sharing, Duration::from_secs(60), Handle::current());
+    let opener = Arc::new(Opener {
+        revision,
+        opened: Mutex::default(),
+        failures: AtomicUsize::new(0),
+    });
+    let pool = Pool::new(
+        opener.clone(),
+        sharing,
+        Duration::from_secs(60),
+        Handle::current(),
+    );
     (pool, opener)
 }
 
@@ -129,14 +134,46 @@ async fn per_client_each_session_has_its_own_and_the_first_adopts_the_listing_on
     let of_first = pool.acquire(&first).await.unwrap();
     assert!(Arc::ptr_eq(of_first.conversation(), listing.conversation()));
     let of_second = pool.acquire(&second).await.unwrap();
-    assert!(!Arc::ptr_eq(of_first.conversation(), of_second.conversation()));
+    assert!(!Arc::ptr_eq(
+        of_first.conversation(),
+        of_second.conversation()
+    ));
+    assert_eq!(opened(&opener), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn listing_opens_no_second_conversation_where_a_caller_has_one() {
+    for sharing in [Sharing::PerClient, Sharing::PerPrincipal, Sharing::Shared] {
+        let (pool, opener) = fixture(Revision::V2025_11_25, sharing);
+        let caller = pool.acquire(&session(1, "a")).await.unwrap();
+        let listing = pool.acquire_listing().await.unwrap();
+        assert!(
+            Arc::ptr_eq(caller.conversation(), listing.conversation()),
+            "{sharing:?}"
+        );
+        // One that has ended is of no use.
+        lock(&opener.opened)[0].closed.cancel();
+        let next = pool.acquire_listing().await.unwrap();
+        assert!(
+            !Arc::ptr_eq(next.conversation(), listing.conversation()),
+            "{sharing:?}"
+        );
+    }
+    let (pool, opener) = fixture(Revision::V2025_11_25, Sharing::PerCall);
+    let _call = pool.acquire(&session(1, "a")).await.unwrap();
+    pool.acquire_listing().await.unwrap();
     assert_eq!(opened(&opener), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn per_principal_sessions_of_one_share_and_of_two_do_not() {
     let (pool, opener) = fixture(Revision::V2025_11_25, Sharing::PerPrincipal);
-    for caller in [session(1, "a"), session(2, "a"), session(3, "b"), session(4, "b")] {
+    for caller in [
+        session(1, "a"),
+        session(2, "a"),
+        session(3, "b"),
+        session(4, "b"),
+    ] {
         pool.acquire(&caller).await.unwrap();
     }
     assert_eq!(opened(&opener), 2);
@@ -158,7 +195,12 @@ async fn per_call_every_call_has_its_own_and_it_closes_with_the_call() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stateless_backend_needs_one_conversation_whatever_the_policy() {
-    for sharing in [Sharing::PerClient, Sharing::PerPrincipal, Sharing::PerCall, Sharing::Shared] {
+    for sharing in [
+        Sharing::PerClient,
+        Sharing::PerPrincipal,
+        Sharing::PerCall,
+        Sharing::Shared,
+    ] {
         let (pool, opener) = fixture(Revision::V2026_07_28, sharing);
         let listing = pool.acquire_listing().await.unwrap();
         drop(pool.acquire(&session(1, "a")).await.unwrap());
@@ -173,7 +215,8 @@ async fn a_stateless_backend_needs_one_conversation_whatever_the_policy() {
 async fn many_callers_at_once_open_one_conversation() {
     let (pool, opener) = fixture(Revision::V2025_11_25, Sharing::Shared);
     let callers: Vec<_> = (0..50).map(|id| session(id, "a")).collect();
-    let leases = futures_util::future::join_all(callers.iter().map(|caller| pool.acquire(caller))).await;
+    let leases =
+        futures_util::future::join_all(callers.iter().map(|caller| pool.acquire(caller))).await;
     assert!(leases.iter().all(Result::is_ok));
     assert_eq!(opened(&opener), 1);
 }
@@ -197,12 +240,13 @@ async fn a_closed_conversation_is_replaced_for_the_next_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_session_closes_its_conversation() {
+async fn the_end_of_a_session_closes_its_conversation_and_says_nothing_of_the_backend() {
     let (pool, _) = fixture(Revision::V2025_11_25, Sharing::PerClient);
     let caller = session(1, "a");
     let lease = pool.acquire(&caller).await.unwrap();
     caller.scope.end();
     lease.conversation().closed().cancelled().await;
+    assert!(lease.was_released());
     assert_eq!(pool.len(), 0);
 }
 
@@ -225,7 +269,14 @@ async fn a_uri_is_watched_while_any_scope_is_subscribed_to_it() {
     lease.subscribe(ScopeId(2), "x://a").await.unwrap();
     lease.unsubscribe(ScopeId(1), "x://a").await.unwrap();
     lease.unsubscribe(ScopeId(1), "x://a").await.unwrap();
-    let watched = |at: &Opener| lock(&lock(&at.opened)[0].watched).last().cloned().unwrap().uris.len();
+    let watched = |at: &Opener| {
+        lock(&lock(&at.opened)[0].watched)
+            .last()
+            .cloned()
+            .unwrap()
+            .uris
+            .len()
+    };
     assert_eq!(watched(&opener), 1);
     lease.unsubscribe(ScopeId(2), "x://a").await.unwrap();
     assert_eq!(watched(&opener), 0);
@@ -239,10 +290,19 @@ async fn what_a_session_hears_concerns_that_session_and_list_changes_concern_eve
     let caller = session(7, "a");
     let _lease = pool.acquire(&caller).await.unwrap();
     let conversation = lock(&opener.opened)[0].clone();
-    let updated = PeerNotice::ResourceUpdated { uri: "x://a".to_owned(), params: RawJson::empty_object() };
+    let updated = PeerNotice::ResourceUpdated {
+        uri: "x://a".to_owned(),
+        params: RawJson::empty_object(),
+    };
     conversation.notices.send(updated).unwrap();
-    conversation.notices.send(PeerNotice::ListChanged(ItemKind::Tool)).unwrap();
-    assert_eq!(notices.recv().await.unwrap().audience, Audience::Scope(ScopeId(7)));
+    conversation
+        .notices
+        .send(PeerNotice::ListChanged(ItemKind::Tool))
+        .unwrap();
+    assert_eq!(
+        notices.recv().await.unwrap().audience,
+        Audience::Scope(ScopeId(7))
+    );
     assert_eq!(notices.recv().await.unwrap().audience, Audience::Everyone);
 }
 

@@ -202,14 +202,6 @@ impl Conversation for StatefulHttp {
         Box::pin(Arc::clone(&self.session).request(outgoing))
     }
 
-    fn notify(
-        self: Arc<Self>,
-        method: Method,
-        params: RawJson,
-    ) -> BoxFuture<'static, Result<(), Error>> {
-        Box::pin(async move { self.session.notify(&method, Some(&params)).await })
-    }
-
     fn notices(&self) -> broadcast::Receiver<PeerNotice> {
         self.session.notices()
     }

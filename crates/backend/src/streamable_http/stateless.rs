@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue};
 use isthmus_exchange::{BackendName, BoxFuture, Error, Outcome, PeerFacts, Reply};
-use isthmus_protocol::message::{Message, write_notification, write_request};
+use isthmus_protocol::message::{Message, write_request};
 use isthmus_protocol::params::{StatelessStamp, TraceStamp, stamp_stateless};
 use isthmus_protocol::{Id, Method, RawJson, Revision, headers};
 use tokio::sync::broadcast;
@@ -197,23 +197,6 @@ impl Peer {
             })?;
         answer::read(self.backend(), response, self.endpoint.limits()).await
     }
-
-    async fn notify(&self, method: &Method, params: &RawJson) -> Result<(), Error> {
-        let mut headers = self.headers.clone();
-        request_headers::add(&mut headers, method, params, None);
-        let sent = self
-            .send(headers, write_notification(method, Some(params)))
-            .await;
-        let answered = sent.map_err(|failure| failure.error)?;
-        if answered.status.is_success() {
-            return Ok(());
-        }
-        Err(failure::status(
-            self.backend(),
-            answered.status,
-            &answered.headers,
-        ))
-    }
 }
 
 impl Hop for Peer {
@@ -262,14 +245,6 @@ impl Conversation for StatelessHttp {
             call = call.with_progress(None);
         }
         Box::pin(call.begin())
-    }
-
-    fn notify(
-        self: Arc<Self>,
-        method: Method,
-        params: RawJson,
-    ) -> BoxFuture<'static, Result<(), Error>> {
-        Box::pin(async move { self.peer.notify(&method, &params).await })
     }
 
     fn notices(&self) -> broadcast::Receiver<PeerNotice> {

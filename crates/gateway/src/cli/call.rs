@@ -39,7 +39,10 @@ pub(super) fn run(arguments: &CallArguments, log: &LogOptions) -> Result<(), Fai
     let params = RawJson::from_serialize(&json!({ "name": tool.exposed, "arguments": given }));
     let mut request = Request::new(Method::ToolsCall, params, view.caller().clone());
     request.subject = Subject::Name(tool.exposed.clone());
-    request.wants = Wants { progress: true, log_level: None };
+    request.wants = Wants {
+        progress: true,
+        log_level: None,
+    };
     request.deadline = Some(Instant::now() + Duration::from_secs(arguments.timeout));
     let stage = view.stage()?;
     let outcome = view.run(async {
@@ -55,9 +58,10 @@ pub(super) fn run(arguments: &CallArguments, log: &LogOptions) -> Result<(), Fai
     view.close();
     match outcome {
         Ok(Outcome::Complete(complete)) => show(&complete, arguments.json),
-        Ok(Outcome::InputRequired(_)) => {
-            Err(anyhow::anyhow!("the tool asks its user something, which cannot be answered here").into())
-        }
+        Ok(Outcome::InputRequired(_)) => Err(anyhow::anyhow!(
+            "the tool asks its user something, which cannot be answered here"
+        )
+        .into()),
         Err(error) => {
             print::complaint(&error.to_string());
             Err(Failure::Call)
@@ -70,7 +74,8 @@ fn show(complete: &Complete, whole: bool) -> Result<(), Failure> {
     if whole {
         print::line(result.as_str());
     } else {
-        let content = member(result, "content").and_then(|content| content.read::<Vec<RawJson>>().ok());
+        let content =
+            member(result, "content").and_then(|content| content.read::<Vec<RawJson>>().ok());
         for block in content.unwrap_or_default() {
             print::line(&string_member(&block, "text").unwrap_or_else(|| block.to_string()));
         }
@@ -83,17 +88,27 @@ fn show(complete: &Complete, whole: bool) -> Result<(), Failure> {
 
 fn show_progress(params: &RawJson) {
     let said = string_member(params, "message").unwrap_or_default();
-    let progress = member(params, "progress").map(|progress| progress.to_string()).unwrap_or_default();
-    let total = member(params, "total").map(|total| format!("/{total}")).unwrap_or_default();
+    let progress = member(params, "progress")
+        .map(|progress| progress.to_string())
+        .unwrap_or_default();
+    let total = member(params, "total")
+        .map(|total| format!("/{total}"))
+        .unwrap_or_default();
     print::complaint(&format!("{progress}{total} {said}"));
 }
 
 /// Reads `key=value` and `key:=JSON`. A plain value is text where the tool's schema says so, or where it is not JSON.
 fn read_arguments(given: &[String], tool: &Item) -> Result<Map<String, Value>, Failure> {
-    let properties = member(&tool.definition, "inputSchema").and_then(|schema| member(&schema, "properties"));
+    let properties =
+        member(&tool.definition, "inputSchema").and_then(|schema| member(&schema, "properties"));
     let is_text = |key: &str| {
-        let property = properties.as_ref().and_then(|properties| member(properties, key));
-        property.and_then(|property| string_member(&property, "type")).as_deref() == Some("string")
+        let property = properties
+            .as_ref()
+            .and_then(|properties| member(properties, key));
+        property
+            .and_then(|property| string_member(&property, "type"))
+            .as_deref()
+            == Some("string")
     };
     let mut arguments = Map::new();
     for pair in given {
@@ -102,12 +117,16 @@ fn read_arguments(given: &[String], tool: &Item) -> Result<Map<String, Value>, F
         };
         let (key, value) = match key.strip_suffix(':') {
             Some(key) => {
-                let value = serde_json::from_str(value)
-                    .map_err(|error| Failure::Usage(format!("the value of `{key}` is not JSON: {error}")))?;
+                let value = serde_json::from_str(value).map_err(|error| {
+                    Failure::Usage(format!("the value of `{key}` is not JSON: {error}"))
+                })?;
                 (key, value)
             }
             None if is_text(key) => (key, Value::from(value)),
-            None => (key, serde_json::from_str(value).unwrap_or_else(|_| Value::from(value))),
+            None => (
+                key,
+                serde_json::from_str(value).unwrap_or_else(|_| Value::from(value)),
+            ),
         };
         if arguments.insert(key.to_owned(), value).is_some() {
             return Err(Failure::Usage(format!("`{key}` is given twice")));

@@ -6,7 +6,9 @@ use crate::settings;
 /// Says everything that is wrong with a config, or what it comes to.
 pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
     let (path, config) = settings::load(file.config.as_deref())?;
-    let count = |number: usize, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
+    let count = |number: usize, noun: &str| {
+        format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+    };
     print::line(&format!(
         "{}: ok: {}, {}, {}",
         path.display(),

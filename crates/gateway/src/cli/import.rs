@@ -18,9 +18,10 @@ pub(super) struct ImportArguments {
 /// Prints the config on standard output and what a person has to know on standard error.
 pub(super) fn run(arguments: &ImportArguments) -> Result<(), Failure> {
     let file = &arguments.file;
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))?;
-    let imported =
-        isthmus_config::import(&text, file).map_err(|complaints| Failure::Config(complaints.to_string()))?;
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read `{}`", file.display()))?;
+    let imported = isthmus_config::import(&text, file)
+        .map_err(|complaints| Failure::Config(complaints.to_string()))?;
     print::text(&imported.yaml);
     for remark in &imported.remarks {
         print::complaint(&remark.to_string());

@@ -64,7 +64,13 @@ fn row(item: &Item) -> Vec<String> {
     let description = string_member(&item.definition, "description")
         .or_else(|| string_member(&item.definition, "title"))
         .unwrap_or_default();
-    let mut first_line: String = description.lines().next().unwrap_or_default().chars().take(DESCRIPTION).collect();
+    let mut first_line: String = description
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(DESCRIPTION)
+        .collect();
     if first_line.len() < description.len() {
         first_line.push('…');
     }

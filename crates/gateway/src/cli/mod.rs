@@ -22,8 +22,10 @@ use crate::log::{self, LogFormat};
 /// One MCP endpoint in front of a fleet of MCP servers.
 #[derive(Debug, Parser)]
 #[command(name = "isthmus", version, about)]
-#[command(after_help = "Logs go to standard error.\n\nExit codes: 0 done, 1 the call failed, 2 wrong command line, \
-3 wrong config,\n4 something could not be started or reached.")]
+#[command(
+    after_help = "Logs go to standard error.\n\nExit codes: 0 done, 1 the call failed, 2 wrong command line, \
+3 wrong config,\n4 something could not be started or reached."
+)]
 struct Cli {
     #[command(flatten)]
     log: LogOptions,
@@ -35,11 +37,21 @@ struct Cli {
 #[derive(Debug, Args)]
 struct LogOptions {
     /// A level, or a list of `module=level`; else the config's
-    #[arg(long = "log", global = true, env = "ISTHMUS_LOG", hide_env_values = true)]
+    #[arg(
+        long = "log",
+        global = true,
+        env = "ISTHMUS_LOG",
+        hide_env_values = true
+    )]
     #[arg(value_name = "FILTER", help_heading = "Logs")]
     filter: Option<String>,
     /// How log lines look; else as the config says
-    #[arg(long = "log-format", global = true, value_enum, hide_possible_values = true)]
+    #[arg(
+        long = "log-format",
+        global = true,
+        value_enum,
+        hide_possible_values = true
+    )]
     #[arg(value_name = "text|json", help_heading = "Logs")]
     format: Option<LogFormat>,
 }
@@ -89,12 +101,16 @@ impl LogOptions {
             isthmus_config::LogFormat::Text => LogFormat::Text,
             isthmus_config::LogFormat::Json => LogFormat::Json,
         });
-        log::start(filter, format).map_err(|error| Failure::Usage(format!("the log filter `{filter}`: {error}")))
+        log::start(filter, format)
+            .map_err(|error| Failure::Usage(format!("the log filter `{filter}`: {error}")))
     }
 
     /// Starts logging for a command that answers on the terminal: only what went wrong, unless asked for more.
     fn start_quiet(&self) -> Result<(), Failure> {
-        self.start(&isthmus_config::Log { filter: "error".to_owned(), format: isthmus_config::LogFormat::Text })
+        self.start(&isthmus_config::Log {
+            filter: "error".to_owned(),
+            format: isthmus_config::LogFormat::Text,
+        })
     }
 }
 

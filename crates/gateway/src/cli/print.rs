@@ -24,7 +24,9 @@ pub(super) fn complaint(text: &str) {
 /// Prints rows under headings, as wide as the terminal allows.
 pub(super) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headings.iter().map(Cell::new));
     for row in rows {
         table.add_row(row);

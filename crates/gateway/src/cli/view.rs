@@ -8,7 +8,8 @@ use anyhow::anyhow;
 use clap::Args;
 use isthmus_config::{Backend, Config, HttpWire, Located, Route, Wire};
 use isthmus_exchange::{
-    Attachment, BoxStage, Caller, ClientCapabilities, Item, ItemKind, Principal, RouteName, Scope, ScopeId,
+    Attachment, BoxStage, Caller, ClientCapabilities, Item, ItemKind, Principal, RouteName, Scope,
+    ScopeId,
 };
 use isthmus_protocol::Revision;
 use tokio::runtime::Runtime;
@@ -53,20 +54,36 @@ impl View {
         let keys = Arc::new(isthmus_seal::SealKeys::generate());
         let fleet = Fleet::start(&config, runtime.handle().clone(), 1, keys)?;
         runtime.block_on(fleet.router().wait_ready());
-        Ok(Self { runtime, fleet, route, caller: caller() })
+        Ok(Self {
+            runtime,
+            fleet,
+            route,
+            caller: caller(),
+        })
     }
 
     /// Every item of `kind` that the route exposes.
     pub(super) fn items(&self, kind: ItemKind) -> Vec<Arc<Item>> {
         let catalog = self.fleet.router().catalog(&self.route);
-        catalog.map(|catalog| catalog.items(kind).to_vec()).unwrap_or_default()
+        catalog
+            .map(|catalog| catalog.items(kind).to_vec())
+            .unwrap_or_default()
     }
 
     /// Why which backend is not there.
     pub(super) fn missing(&self) -> Vec<String> {
         let status = self.fleet.router().status();
-        let missing = status.backends.into_iter().filter(|backend| !backend.listed);
-        missing.map(|backend| backend.failure.unwrap_or_else(|| format!("`{}` did not answer", backend.name))).collect()
+        let missing = status
+            .backends
+            .into_iter()
+            .filter(|backend| !backend.listed);
+        missing
+            .map(|backend| {
+                backend
+                    .failure
+                    .unwrap_or_else(|| format!("`{}` did not answer", backend.name))
+            })
+            .collect()
     }
 
     /// Where requests of the route go.
@@ -95,16 +112,33 @@ fn of_config(arguments: &ViewArguments) -> Result<(Config, Route), Failure> {
     let (path, config) = settings::load(arguments.config.as_deref())?;
     let route = settings::pick_route(&path, &config, arguments.route.as_deref())?;
     // What other routes reach is not started.
-    let backends = config.backends.into_iter().filter(|backend| route.backends.contains(&backend.name)).collect();
-    Ok((Config { backends, routes: vec![route.clone()], ..config }, route))
+    let backends = config
+        .backends
+        .into_iter()
+        .filter(|backend| route.backends.contains(&backend.name))
+        .collect();
+    Ok((
+        Config {
+            backends,
+            routes: vec![route.clone()],
+            ..config
+        },
+        route,
+    ))
 }
 
 /// A fleet of one backend without a prefix: whatever answers at `url`.
 fn of_url(url: &http::Uri) -> Result<(Config, Route), Failure> {
     if url.scheme().is_none() || url.authority().is_none() {
-        return Err(Failure::Usage(format!("`{url}` is not a URL such as http://127.0.0.1:8080/mcp")));
+        return Err(Failure::Usage(format!(
+            "`{url}` is not a URL such as http://127.0.0.1:8080/mcp"
+        )));
     }
-    let wire = HttpWire { urls: vec![Located::nowhere(url.clone())], headers: Vec::new(), process: None };
+    let wire = HttpWire {
+        urls: vec![Located::nowhere(url.clone())],
+        headers: Vec::new(),
+        process: None,
+    };
     let mut backend = Backend::new("gateway", Wire::Http(wire));
     backend.prefix = String::new();
     let mut route = Route::new("/mcp");
@@ -112,7 +146,14 @@ fn of_url(url: &http::Uri) -> Result<(Config, Route), Failure> {
     // Names come as the gateway there has made them.
     route.names.alphabet = isthmus_config::Alphabet::Any;
     route.names.budget = 128;
-    Ok((Config { backends: vec![backend], routes: vec![route.clone()], ..Config::default() }, route))
+    Ok((
+        Config {
+            backends: vec![backend],
+            routes: vec![route.clone()],
+            ..Config::default()
+        },
+        route,
+    ))
 }
 
 fn caller() -> Arc<Caller> {
@@ -139,9 +180,9 @@ impl View {
         let mut bare = tools.iter().filter(|tool| tool.native == name);
         match (bare.next(), bare.next()) {
             (Some(tool), None) => Ok(tool.clone()),
-            (Some(_), Some(_)) => {
-                Err(Failure::Usage(format!("several backends have a tool `{name}`: use its full name")))
-            }
+            (Some(_), Some(_)) => Err(Failure::Usage(format!(
+                "several backends have a tool `{name}`: use its full name"
+            ))),
             (None, _) => Err(self.no_tool(name)),
         }
     }
@@ -150,7 +191,9 @@ impl View {
     fn no_tool(&self, name: &str) -> Failure {
         let missing = self.missing();
         if missing.is_empty() {
-            return Failure::Usage(format!("no tool is called `{name}`; `isthmus tools` lists what there is"));
+            return Failure::Usage(format!(
+                "no tool is called `{name}`; `isthmus tools` lists what there is"
+            ));
         }
         anyhow!("no tool is called `{name}` ({})", missing.join("; ")).into()
     }

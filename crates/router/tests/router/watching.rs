@@ -91,15 +91,15 @@ async fn a_subscription_that_is_refused_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_without_subscriptions_is_not_asked() {
+async fn a_backend_that_does_not_declare_subscriptions_is_asked_all_the_same() {
     let files = Scripted::ready("files", &[]);
     let mut listing = crate::scripted::listing(&[(RESOURCE, "x:/a", "")]);
     listing.facts.capabilities = json(r#"{"resources":{}}"#);
     files.lists_all(listing);
     let (router, stage) = router([&files]);
     router.wait_ready().await;
-    let refused = ask_as(&session(1), &stage, SUBSCRIBE, r#"{"uri":"x:/a"}"#).await;
-    let error = refused.unwrap_err();
-    assert_eq!(error.message(), "`files` does not offer subscriptions");
-    assert!(files.heard().is_empty());
+    ask_as(&session(1), &stage, SUBSCRIBE, r#"{"uri":"x:/a"}"#)
+        .await
+        .unwrap();
+    assert_eq!(files.heard(), ["subscribe 1 x:/a"]);
 }
