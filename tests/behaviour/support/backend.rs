@@ -1,13 +1,10 @@
 //! A scripted backend over HTTP, of either era: it does exactly what a test says, and remembers what reached it.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
-use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,12 +14,16 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use super::body::{Fed, Gone, stream, whole};
+
 /// What the backend does with a request.
 pub enum Reaction {
     /// Answers with this result.
     Result(Value),
     /// Answers with these bytes as `result`, unparsed.
     RawResult(String),
+    /// Answers with this JSON, whatever it is; `$id` stands for the id of the request.
+    Json(String),
     /// Answers with this error.
     Error(Value),
     /// Answers with an event stream that the test feeds; whole messages as text. Closed when the sender is dropped.
@@ -58,6 +59,8 @@ struct State {
     gone: watch::Sender<usize>,
     listeners: Mutex<Vec<(Value, mpsc::Sender<String>)>>,
     sessions: Mutex<usize>,
+    /// The event streams of HTTP+SSE, by the number in their endpoint.
+    streams: Mutex<HashMap<String, mpsc::Sender<String>>>,
 }
 
 impl Backend {
@@ -81,6 +84,7 @@ impl Backend {
             gone: watch::Sender::new(0),
             listeners: Mutex::default(),
             sessions: Mutex::default(),
+            streams: Mutex::default(),
         });
         let serving = state.clone();
         tokio::spawn(async move {
@@ -100,6 +104,22 @@ impl Backend {
     /// A `backends:` entry for it.
     pub fn entry(&self, name: &str) -> String {
         format!("  {name}:\n    http: {{urls: [{}]}}\n", self.url)
+    }
+
+    /// Where it can be reached over HTTP+SSE.
+    pub fn sse_url(&self) -> String {
+        self.url.replace("/mcp", "/sse")
+    }
+
+    /// A `backends:` entry that reaches it over HTTP+SSE.
+    pub fn sse_entry(&self, name: &str) -> String {
+        format!("  {name}:\n    sse: {{url: {}}}\n", self.sse_url())
+    }
+
+    /// Ends all event streams of HTTP+SSE.
+    pub fn end_streams(&self) {
+        self.state.streams.lock().unwrap().clear();
+        self.state.listeners.lock().unwrap().clear();
     }
 
     /// Waits until a message with `method` has arrived and returns the first that fits.
@@ -189,7 +209,12 @@ async fn answer(
         message: message.clone(),
         text,
     };
-    let response = state.react(&head.method, &message);
+    let response = match (&head.method, head.uri.path(), head.uri.query()) {
+        (&Method::GET, "/sse", _) => state.open_stream(),
+        (&Method::POST, "/messages", Some(stream)) => state.react_on(stream, &message),
+        (_, "/sse" | "/messages", _) => whole(405, "text/plain", Vec::new()),
+        _ => state.react(&head.method, &message),
+    };
     state.seen.send_modify(|all| all.push(seen));
     Ok(response)
 }
@@ -265,6 +290,11 @@ impl State {
                 let body = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}");
                 whole(200, "application/json", body.into())
             }
+            Reaction::Json(text) => whole(
+                200,
+                "application/json",
+                text.replace("$id", &id.to_string()).into(),
+            ),
             Reaction::Error(error) => {
                 let body = json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string();
                 whole(200, "application/json", body.into())
@@ -289,6 +319,50 @@ impl State {
                 })
             }
         }
+    }
+
+    /// Opens an event stream of HTTP+SSE. It begins with where to post to.
+    fn open_stream(self: &Arc<Self>) -> Response<Fed> {
+        let (feed, fed) = mpsc::channel(16);
+        let mut streams = self.streams.lock().unwrap();
+        let number = streams.len().to_string();
+        streams.insert(number.clone(), feed.clone());
+        self.listeners.lock().unwrap().push((Value::Null, feed));
+        // Wakes whoever waits for a listener.
+        self.seen.send_modify(|_| {});
+        let endpoint = format!("event: endpoint\ndata: /messages?{number}\n\n");
+        stream(Fed::Opened {
+            endpoint: Some(endpoint.into()),
+            fed,
+            gone: Some(self.clone()),
+        })
+    }
+
+    /// Takes a message of HTTP+SSE; what answers it comes on its stream.
+    fn react_on(self: &Arc<Self>, stream: &str, message: &Value) -> Response<Fed> {
+        let Some(feed) = self.streams.lock().unwrap().get(stream).cloned() else {
+            return whole(404, "text/plain", Vec::new());
+        };
+        let answer = self.react(&Method::POST, message);
+        if answer.status() != 202 {
+            tokio::spawn(async move {
+                let mut body = answer.into_body();
+                match &mut body {
+                    Fed::Whole(body) => {
+                        let text = body.take().unwrap().to_vec();
+                        let _ = feed.send(String::from_utf8(text).unwrap()).await;
+                    }
+                    Fed::Events { fed, id, gone } => {
+                        *gone = None;
+                        while let Some(message) = fed.recv().await {
+                            let _ = feed.send(message.replace("$id", id)).await;
+                        }
+                    }
+                    Fed::Opened { .. } => unreachable!("only GET opens a stream"),
+                }
+            });
+        }
+        whole(202, "text/plain", Vec::new())
     }
 
     fn usual(&self, method: &str) -> Option<Reaction> {
@@ -345,74 +419,8 @@ impl State {
     }
 }
 
-fn whole(status: u16, kind: &str, body: Vec<u8>) -> Response<Fed> {
-    Response::builder()
-        .status(status)
-        .header("content-type", kind)
-        .body(Fed::Whole(Some(body.into())))
-        .unwrap()
-}
-
-fn stream(body: Fed) -> Response<Fed> {
-    Response::builder()
-        .header("content-type", "text/event-stream")
-        .body(body)
-        .unwrap()
-}
-
-/// A body: whole, or fed by the test.
-pub enum Fed {
-    Whole(Option<Bytes>),
-    Events {
-        fed: mpsc::Receiver<String>,
-        id: String,
-        gone: Option<Arc<dyn Gone>>,
-    },
-}
-
-/// Hears that the gateway closed a reply stream before its end.
-pub trait Gone: Send + Sync {
-    fn gone(&self);
-}
-
 impl Gone for State {
     fn gone(&self) {
         self.gone.send_modify(|gone| *gone += 1);
     }
-}
-
-impl Body for Fed {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.get_mut() {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Events { fed, id, gone } => match std::task::ready!(fed.poll_recv(context)) {
-                Some(message) => Poll::Ready(Some(Ok(event(&message, id)))),
-                None => {
-                    *gone = None;
-                    Poll::Ready(None)
-                }
-            },
-        }
-    }
-}
-
-impl Drop for Fed {
-    fn drop(&mut self) {
-        if let Self::Events {
-            gone: Some(gone), ..
-        } = self
-        {
-            gone.gone();
-        }
-    }
-}
-
-fn event(message: &str, id: &str) -> Frame<Bytes> {
-    Frame::data(format!("event: message\ndata: {}\n\n", message.replace("$id", id)).into())
 }

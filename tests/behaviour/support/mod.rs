@@ -1,6 +1,7 @@
 //! What the tests of the whole gateway are written with.
 
 pub mod backend;
+pub mod body;
 pub mod child;
 pub mod cli;
 pub mod client;
@@ -8,6 +9,7 @@ pub mod gateway;
 pub mod http;
 pub mod offering;
 pub mod pipe;
+pub mod sse;
 
 pub use backend::{Backend, Reaction};
 pub use client::{Stateful, Stateless};
