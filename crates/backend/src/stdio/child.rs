@@ -79,6 +79,8 @@ pub(crate) struct Exit {
 #[derive(Debug)]
 pub(super) struct RunningChild {
     pub(super) child: Child,
+    /// It has a stdin that can be closed, which asks it to end.
+    has_stdin: bool,
     stop: Duration,
 }
 
@@ -114,6 +116,7 @@ impl ChildSettings {
                 source,
             })?;
         Ok(RunningChild {
+            has_stdin: child.stdin.is_some(),
             child,
             stop: self.stop,
         })
@@ -174,8 +177,8 @@ impl StdioError {
 }
 
 impl RunningChild {
-    /// Waits for the end of the child. When `stop` fires, its stdin is about to be closed: after some patience SIGTERM
-    /// follows, then SIGKILL (digest §1.4).
+    /// Waits for the end of the child. When `stop` fires, its stdin is about to be closed if it has one: after some patience
+    /// SIGTERM follows, then SIGKILL (digest §1.4).
     pub(super) async fn ended(mut self, stop: CancellationToken) -> Exit {
         let leader = self.leader();
         let own_end = tokio::select! {
@@ -200,7 +203,9 @@ impl RunningChild {
     }
 
     async fn end(&mut self) -> io::Result<ExitStatus> {
-        if let Some(status) = self.within(self.stop).await {
+        if self.has_stdin
+            && let Some(status) = self.within(self.stop).await
+        {
             return status;
         }
         self.signal(Signal::TERM);
