@@ -21,6 +21,7 @@ mod http_sse;
 mod isolation;
 mod lists;
 mod names;
+mod official_rust_sdk;
 mod old_backends;
 mod pages;
 mod reload;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::child::{Child, ORDINARY, folder, gone, is_alive, pids, started};
+use crate::support::examples::example;
 use crate::support::http::send;
 use crate::support::offering::{keys, text};
 use crate::support::{Gateway, Stateful, Stateless};
@@ -295,4 +296,48 @@ async fn a_child_gets_the_environment_it_is_meant_to_have_and_nothing_of_the_gat
         text(&more).starts_with("log=isthmus=debug") && text(&more).ends_with("own=x home=set"),
         "{more}"
     );
+}
+
+#[tokio::test]
+async fn a_server_over_http_that_the_gateway_starts_is_supervised_like_a_child() {
+    let (own, at) = folder();
+    // Free a moment ago; the server has to be told a port that the config names, too.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let weather = example("example-weather");
+    let start = format!(
+        "echo $$ >> {}; exec {} 127.0.0.1:{port}",
+        at.join("weather.pids").display(),
+        weather.display()
+    );
+    let fleet = format!(
+        "backends:\n  weather:\n    http:\n      urls: [http://127.0.0.1:{port}/mcp]\n      process: {{command: sh, args: [-c, '{start}']}}\n    restart: {{first: 20ms}}\n"
+    );
+    let mut gateway = Gateway::start_in(own, &fleet);
+    let client = Stateless::new(&gateway.url());
+    assert_eq!(
+        tools(&client).await,
+        ["weather__current_weather", "weather__measure"]
+    );
+    let oslo = json!({"name": "weather__current_weather", "arguments": {"city": "Oslo"}});
+    assert_eq!(
+        client.ask("tools/call", oslo.clone()).await["result"]["structuredContent"]["sky"],
+        "snowing"
+    );
+    let first = started(&at, "weather", 1).await;
+    let killed = std::process::Command::new("kill")
+        .args(["-KILL", &first[0].to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    started(&at, "weather", 2).await;
+    while client.ask("tools/call", oslo.clone()).await["result"]["structuredContent"]["sky"]
+        != "snowing"
+    {}
+    gateway.signal("TERM");
+    assert!(gateway.ends().await.success());
+    gone(&pids(&at, "weather")).await;
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
 }

@@ -5,10 +5,12 @@ pub mod body;
 pub mod child;
 pub mod cli;
 pub mod client;
+pub mod examples;
 pub mod gateway;
 pub mod http;
 pub mod offering;
 pub mod pipe;
+pub mod rust_sdk;
 pub mod sse;
 
 pub use backend::{Backend, Reaction};
