@@ -17,7 +17,10 @@ fn text(content: &[ContentBlock]) -> &str {
 }
 
 fn arguments(value: Value) -> rmcp::model::JsonObject {
-    value.as_object().unwrap().clone()
+    let Value::Object(arguments) = value else {
+        panic!("not an object: {value}");
+    };
+    arguments
 }
 
 #[tokio::test]

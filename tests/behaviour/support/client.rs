@@ -108,8 +108,8 @@ impl Stateless {
             "io.modelcontextprotocol/clientCapabilities": {},
             "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
         });
-        for (key, value) in meta.as_object().unwrap() {
-            envelope[key] = value.clone();
+        if let Value::Object(meta) = meta {
+            envelope.as_object_mut().unwrap().extend(meta);
         }
         params["_meta"] = envelope;
         json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})

@@ -139,7 +139,7 @@ impl SdkClient {
             let gateway = Gateway::start(&fleet(&weather));
             let folder = tempfile::tempdir().unwrap();
             let socket = folder.path().join("socket");
-            let bridge = bridge(UnixListener::bind(&socket).unwrap(), gateway.at(""));
+            let bridge = bridge(UnixListener::bind(&socket).unwrap(), &gateway.at(""));
             let http = UnixSocketHttpClient::new(socket.to_str().unwrap(), &gateway.url());
             let config = StreamableHttpClientTransportConfig::with_uri(gateway.url());
             let transport = StreamableHttpClientTransport::with_client(http, config);
@@ -236,7 +236,7 @@ impl SdkClient {
 }
 
 /// Leads connections of a Unix socket to `url`: the SDK's HTTP client that needs no further crates speaks to nothing else.
-fn bridge(listener: UnixListener, url: String) -> tokio::task::JoinHandle<()> {
+fn bridge(listener: UnixListener, url: &str) -> tokio::task::JoinHandle<()> {
     let address = url.trim_start_matches("http://").to_owned();
     tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {
