@@ -1,12 +1,10 @@
 //! One backend as the router sees it.
 //!
-//! Keeps one conversation open to list by and to hear changes through, reopens it when it ends, and sends each call
-//! through the conversation that its caller may use. Bounds how many calls run and how many wait.
+//! Sends each call through the conversation that its caller may use, once there is room for it, and ends it at its
+//! deadline. What opens conversations, keeps one to list by and decides who shares them stands in files of their own.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
 
 use isthmus_config::{SessionPolicy, Wire};
 use isthmus_exchange::{
@@ -15,16 +13,17 @@ use isthmus_exchange::{
 use isthmus_protocol::object::{self, ObjectEdit};
 use isthmus_protocol::{Era, JsonRpcError, LogLevel, RawJson, code};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
+use crate::admission::Admission;
 use crate::conversation::Outgoing;
-use crate::held::Held;
+use crate::held::{Held, Patience};
+use crate::keeper::Keeper;
 use crate::listing::{self, ListBounds};
 use crate::opening;
 use crate::pool::{Lease, Open, Pool, Sharing};
-use crate::state::{BackendNotice, BackendState, Verdict};
+use crate::state::{BackendNotice, BackendState};
 
 /// What all backends of a gateway share.
 #[derive(Debug, Clone)]
@@ -51,11 +50,8 @@ pub struct Backend {
     settings: isthmus_config::Backend,
     pool: Arc<Pool>,
     opener: Arc<dyn Open>,
-    state: watch::Sender<BackendState>,
-    in_flight: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    listing_lease: Mutex<Option<Arc<Lease>>>,
-    keeper: Mutex<Option<AbortHandle>>,
+    keeper: Arc<Keeper>,
+    admission: Admission,
 }
 
 impl Backend {
@@ -68,47 +64,24 @@ impl Backend {
         let name = BackendName::parse(&settings.name).map_err(Error::internal)?;
         let opener = opening::opener(&name, &settings, shared)?;
         let sharing = sharing(&settings, shared.strangers);
-        let pool = Pool::new(
+        let background = shared.background.clone();
+        let pool = Pool::new(opener.clone(), sharing, settings.idle, background);
+        let keeper = Keeper::start(
+            name.clone(),
+            pool.clone(),
             opener.clone(),
-            sharing,
-            settings.idle,
-            shared.background.clone(),
-        );
-        Ok(Self::start_with(
-            name,
-            settings,
-            pool,
-            opener,
+            settings.restart,
             &shared.background,
-        ))
-    }
-
-    fn start_with(
-        name: BackendName,
-        settings: isthmus_config::Backend,
-        pool: Arc<Pool>,
-        opener: Arc<dyn Open>,
-        background: &Handle,
-    ) -> Arc<Self> {
-        let in_flight = Arc::new(Semaphore::new(settings.bounds.in_flight));
-        let backend = Arc::new(Self {
+        );
+        let admission = Admission::new(settings.bounds.in_flight, settings.bounds.queue);
+        Ok(Arc::new(Self {
             name,
             settings,
             pool,
             opener,
-            in_flight,
-            state: watch::Sender::new(BackendState::Starting),
-            waiting: AtomicUsize::new(0),
-            listing_lease: Mutex::default(),
-            keeper: Mutex::default(),
-        });
-        let keeper = background.spawn(backend.clone().keep()).abort_handle();
-        backend
-            .keeper
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .replace(keeper);
-        backend
+            keeper,
+            admission,
+        }))
     }
 
     /// Its name.
@@ -126,7 +99,7 @@ impl Backend {
     /// Follows where it stands.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<BackendState> {
-        self.state.subscribe()
+        self.keeper.state()
     }
 
     /// Follows what it says unasked. A receiver that lags loses the oldest and is told so.
@@ -141,110 +114,13 @@ impl Backend {
         self.pool.len()
     }
 
-    /// Keeps the listing conversation open for as long as the backend exists.
-    async fn keep(self: Arc<Self>) {
-        let mut failures = 0_u32;
-        loop {
-            match self.open_listing().await {
-                Ok(lease) => {
-                    let closed = lease.conversation().closed();
-                    let opened = Instant::now();
-                    self.set_listing(Some(lease));
-                    closed.cancelled().await;
-                    let was_released = self
-                        .set_listing(None)
-                        .is_some_and(|lease| lease.was_released());
-                    if was_released {
-                        // It belonged to a client that has gone: nothing is wrong with the backend.
-                        failures = 0;
-                        continue;
-                    }
-                    let reason = format!("the connection to `{}` ended", self.name);
-                    tracing::info!(backend = %self.name, "the connection ended");
-                    self.state.send_replace(BackendState::Down { reason });
-                    // One that stood for a while starts afresh; one that falls at once is slowed down.
-                    failures = if opened.elapsed() > self.settings.restart.longest {
-                        0
-                    } else {
-                        failures + 1
-                    };
-                }
-                Err(error) => {
-                    failures += 1;
-                    self.report(&error, failures);
-                }
-            }
-            let pause = self
-                .settings
-                .restart
-                .first
-                .saturating_mul(1 << failures.saturating_sub(1).min(16));
-            let pause = self
-                .opener
-                .pause()
-                .unwrap_or_else(|| pause.min(self.settings.restart.longest));
-            tokio::time::sleep(jittered(pause)).await;
-        }
-    }
-
-    async fn open_listing(&self) -> Result<Arc<Lease>, Error> {
-        let lease = Arc::new(self.pool.acquire_listing().await?);
-        lease.watch_lists().await?;
-        let facts = lease.conversation().facts().clone();
-        if self.state.borrow().facts().is_some() {
-            tracing::debug!(backend = %self.name, revision = %facts.revision, "lists are heard of through another session");
-        } else {
-            tracing::info!(backend = %self.name, revision = %facts.revision, "ready");
-        }
-        let verdict = Verdict {
-            facts,
-            at: SystemTime::now(),
-            evidence: self.opener.evidence(),
-        };
-        self.state.send_replace(BackendState::Ready(verdict));
-        Ok(lease)
-    }
-
-    fn report(&self, error: &Error, failures: u32) {
-        let reason = describe(error);
-        let parked = self.opener.parked();
-        if parked.is_some() {
-            tracing::warn!(backend = %self.name, %reason, "crashed too often: parked until a reload, or for some minutes");
-        } else if failures == 1 {
-            tracing::warn!(backend = %self.name, %reason, "not available");
-        } else {
-            tracing::debug!(backend = %self.name, %reason, failures, "still not available");
-        }
-        self.state.send_replace(match parked {
-            Some(reason) => BackendState::Parked { reason },
-            None => BackendState::Down { reason },
-        });
-    }
-
-    /// Replaces the conversation that lists are fetched through.
-    fn set_listing(&self, lease: Option<Arc<Lease>>) -> Option<Arc<Lease>> {
-        let mut current = self
-            .listing_lease
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *current, lease)
-    }
-
     /// Fetches everything the backend lists, all pages of all kinds, now.
     ///
     /// # Errors
     ///
     /// The first failure of any page; `TimedOut` after the backend's list time.
     pub async fn listing(&self) -> Result<Arc<Listing>, Error> {
-        let kept = self
-            .listing_lease
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let lease = match kept {
-            Some(lease) if !lease.conversation().closed().is_cancelled() => lease,
-            _ => Arc::new(self.pool.acquire_listing().await?),
-        };
+        let lease = self.keeper.lease().await?;
         let fetched = listing::fetch(&self.name, lease.conversation(), self.list_bounds());
         let listing = tokio::time::timeout(self.settings.timeouts.list, fetched)
             .await
@@ -267,7 +143,7 @@ impl Backend {
     ///
     /// `Overloaded` when the queue is full, `BackendUnavailable`, `TimedOut`, `BackendMisbehaved`, or what it answered.
     pub async fn call(&self, request: Request) -> Result<Reply, Error> {
-        let permit = self.admit().await?;
+        let place = self.admission.admit(&self.name).await?;
         // Before a session sets its level, which messages it hears is the backend's choice (LS-15).
         let own_choice = request.caller.revision.era() == Era::Stateful
             && request.caller.scope.log_level().is_none();
@@ -276,9 +152,14 @@ impl Backend {
         } else {
             request.wants.log_level
         };
-        let deadline = request
-            .deadline
-            .unwrap_or_else(|| Instant::now() + self.settings.timeouts.call);
+        // A caller's own deadline is fixed; the backend's begins anew with each sign of progress.
+        let (deadline, extension) = match request.deadline {
+            Some(deadline) => (deadline, None),
+            None => (
+                Instant::now() + self.settings.timeouts.call,
+                Some(self.settings.timeouts.call),
+            ),
+        };
         let mut outgoing = Outgoing {
             method: request.method,
             params: request.params,
@@ -319,9 +200,12 @@ impl Backend {
                 let timed_out = self.timed_out();
                 Reply::running(Held::new(
                     reply,
-                    (permit, lease),
-                    deadline,
-                    timed_out,
+                    (place, lease),
+                    Patience {
+                        deadline,
+                        extension,
+                        timed_out,
+                    },
                     heard_level,
                 ))
             }
@@ -409,51 +293,11 @@ impl Backend {
     /// Takes nothing new, gives calls in flight the backend's `timeouts.stop` to end, then ends every conversation in an
     /// orderly way.
     pub async fn close(&self) {
-        self.state.send_replace(BackendState::Draining);
-        let all = u32::try_from(self.settings.bounds.in_flight).unwrap_or(u32::MAX);
-        let finished = tokio::time::timeout(
-            self.settings.timeouts.stop,
-            self.in_flight.acquire_many(all),
-        )
-        .await;
-        // Whatever still waits for its turn is refused from now on.
-        self.in_flight.close();
-        drop(finished);
-        if let Some(keeper) = self
-            .keeper
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
-            keeper.abort();
-        }
-        self.set_listing(None);
+        self.keeper.drain();
+        self.admission.close(self.settings.timeouts.stop).await;
+        self.keeper.stop();
         self.pool.close().await;
         self.opener.close().await;
-    }
-
-    /// A place among the calls in flight, or among those that wait for one.
-    async fn admit(&self) -> Result<OwnedSemaphorePermit, Error> {
-        if let Ok(permit) = self.in_flight.clone().try_acquire_owned() {
-            return Ok(permit);
-        }
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.settings.bounds.queue {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            let message = format!("too many calls are waiting for `{}`", self.name);
-            return Err(Error::new(
-                ErrorKind::Overloaded {
-                    retry_after: Duration::from_secs(1),
-                },
-                message,
-            ));
-        }
-        let waiting = Waiting(&self.waiting);
-        let permit = self.in_flight.clone().acquire_owned().await.map_err(|_| {
-            let message = format!("`{}` is being removed", self.name);
-            Error::new(ErrorKind::BackendUnavailable(self.name.clone()), message)
-        });
-        drop(waiting);
-        permit
     }
 
     const fn list_bounds(&self) -> ListBounds {
@@ -514,41 +358,6 @@ fn with_retry(mut outgoing: Outgoing, retry: &Retry) -> Outgoing {
     outgoing
 }
 
-/// Counts a waiting call for as long as it waits, also when its caller leaves.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 fn answered_with(error: &Error, code: i64) -> bool {
     matches!(error.kind(), ErrorKind::Answered { error: JsonRpcError { code: answered, .. }, .. } if *answered == code)
-}
-
-/// An error with its causes in one line.
-fn describe(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let said = error.to_string();
-        // Messages often end in what their cause says.
-        let last = text.rsplit(": ").next().unwrap_or_default().len();
-        if said.starts_with(&text[text.len() - last..]) {
-            text.truncate(text.len() - last);
-            text.push_str(&said);
-        } else if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-/// Between three quarters of `pause` and all of it, so that a fleet does not knock in step.
-fn jittered(pause: Duration) -> Duration {
-    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), pause);
-    let quarter = pause / 4;
-    pause - quarter.mul_f64((seed % 1000) as f64 / 1000.0)
 }

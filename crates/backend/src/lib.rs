@@ -6,11 +6,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod admission;
 mod backend;
 mod conversation;
 mod duplex;
 mod greeting;
 mod held;
+mod keeper;
 mod listing;
 mod opening;
 mod outcome;

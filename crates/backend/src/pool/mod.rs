@@ -5,24 +5,28 @@
 //! runtime, so that a caller who leaves does not undo it. One conversation is the *listing* one: the catalog is fetched
 //! through it, and the first caller whose key has no conversation of its own adopts it.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use isthmus_exchange::{
-    BoxFuture, Caller, CapabilityFingerprint, Error, ErrorKind, Notice, PrincipalId, Scope, ScopeId,
+    BoxFuture, Caller, CapabilityFingerprint, Error, ErrorKind, ItemKind, Notice, Scope,
 };
-use isthmus_protocol::{Era, LogLevel, Method, RawJson};
+use isthmus_protocol::{Era, RawJson};
 use tokio::runtime::Handle;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::conversation::{Conversation, Outgoing, PeerNotice, Watch};
+pub(crate) use self::lease::Lease;
+use self::slot::{Key, Owner, Slot, Stage, lock};
+use crate::conversation::{Conversation, PeerNotice};
 use crate::state::{Audience, BackendNotice};
 
+mod lease;
+mod slot;
 #[cfg(test)]
 mod tests;
 
@@ -82,48 +86,6 @@ pub(crate) struct Pool {
     /// Numbers the conversations of single calls.
     calls: AtomicU64,
     started: Instant,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    owner: Owner,
-    capabilities: CapabilityFingerprint,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Owner {
-    /// Nobody yet: opened to list.
-    Listing,
-    Everyone,
-    Scope(ScopeId),
-    Principal(PrincipalId),
-    Call(u64),
-}
-
-/// A place for one conversation, from the wish to have it to its end.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    owner: Mutex<Owner>,
-    stage: watch::Sender<Stage>,
-    /// Native URIs and the scopes that subscribed to them.
-    subscriptions: Mutex<BTreeMap<String, HashSet<ScopeId>>>,
-    /// Serialises changes of what the conversation watches.
-    watching: tokio::sync::Mutex<()>,
-    log_level: Mutex<Option<LogLevel>>,
-    /// Set once the conversation turns out to need no session.
-    stateless: AtomicBool,
-    /// Set when we end the conversation because its client has gone.
-    released: AtomicBool,
-    leases: AtomicUsize,
-    /// Milliseconds since the pool started.
-    last_used: AtomicU64,
-}
-
-#[derive(Debug, Clone)]
-enum Stage {
-    Opening,
-    Open(Arc<dyn Conversation>),
-    Failed(Error),
 }
 
 impl Pool {
@@ -253,27 +215,21 @@ impl Pool {
             *lock(&slot.owner) = key.owner.clone();
             slots.insert(key.clone(), slot.clone());
             if let Some(scope) = scope {
+                *lock(&slot.scope) = Some(scope.clone());
                 self.spawn(self.clone().close_with_scope(slot.clone(), scope.clone()));
             }
             return slot;
         }
-        let slot = Arc::new(Slot::new(key.owner.clone(), self.now()));
+        let slot = Slot::new(key.owner.clone(), scope.cloned(), self.now());
+        let slot = Arc::new(slot);
         slots.insert(key.clone(), slot.clone());
         drop(slots);
-        self.spawn(
-            self.clone()
-                .run_slot(slot.clone(), capabilities.clone(), scope.cloned()),
-        );
+        self.spawn(self.clone().run_slot(slot.clone(), capabilities.clone()));
         slot
     }
 
     /// Opens the slot's conversation, passes on what it says, and tidies up after its end.
-    async fn run_slot(
-        self: Arc<Self>,
-        slot: Arc<Slot>,
-        capabilities: RawJson,
-        scope: Option<Arc<Scope>>,
-    ) {
+    async fn run_slot(self: Arc<Self>, slot: Arc<Slot>, capabilities: RawJson) {
         let conversation = match self.opener.open(capabilities).await {
             Ok(conversation) => conversation,
             Err(error) => {
@@ -289,6 +245,7 @@ impl Pool {
             *lock(&slot.owner) = Owner::Everyone;
         }
         slot.stage.send_replace(Stage::Open(conversation));
+        let scope = lock(&slot.scope).clone();
         if let Some(scope) = scope {
             self.spawn(self.clone().close_with_scope(slot.clone(), scope));
         }
@@ -300,7 +257,7 @@ impl Pool {
             match notice {
                 Ok(notice) => self.pass_on(&slot, notice),
                 Err(broadcast::error::RecvError::Lagged(_)) => {
-                    for kind in isthmus_exchange::ItemKind::ALL {
+                    for kind in ItemKind::ALL {
                         self.pass_on(&slot, PeerNotice::ListChanged(kind));
                     }
                 }
@@ -312,6 +269,33 @@ impl Pool {
         }
         self.forget(&slot);
         self.announce_gap(&slot);
+        self.renew_subscriptions(&slot).await;
+    }
+
+    /// Gives what was subscribed through an ended conversation a new one, unless its client has gone.
+    async fn renew_subscriptions(self: &Arc<Self>, slot: &Slot) {
+        let subscriptions = std::mem::take(&mut *lock(&slot.subscriptions));
+        if subscriptions.is_empty() || slot.released.load(Ordering::Relaxed) {
+            return;
+        }
+        let capabilities = RawJson::empty_object();
+        let owner = lock(&slot.owner).clone();
+        let scope = lock(&slot.scope).clone();
+        let key = Key {
+            owner,
+            capabilities: CapabilityFingerprint::of(&capabilities),
+        };
+        let Ok(lease) = self.acquire_key(key, capabilities, scope).await else {
+            // The backend is gone; the router subscribes again when it is back.
+            return;
+        };
+        for (uri, scopes) in subscriptions {
+            for scope in scopes {
+                if let Err(error) = lease.subscribe(scope, &uri).await {
+                    tracing::debug!(uri, %error, "a subscription could not be renewed");
+                }
+            }
+        }
     }
 
     fn pass_on(&self, slot: &Slot, notice: PeerNotice) {
@@ -420,184 +404,4 @@ impl Pool {
 /// No question is relayed yet, so none of the capabilities that would invite one is declared (digest §3.1).
 pub(crate) fn declared_for(_caller: &Caller) -> RawJson {
     RawJson::empty_object()
-}
-
-/// A conversation held for the length of a request.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    slot: Arc<Slot>,
-    conversation: Arc<dyn Conversation>,
-    pool: Arc<Pool>,
-}
-
-impl Lease {
-    /// The conversation.
-    pub(crate) const fn conversation(&self) -> &Arc<dyn Conversation> {
-        &self.conversation
-    }
-
-    /// Whether the conversation ended with the client it belonged to, so that its end says nothing of the backend.
-    pub(crate) fn was_released(&self) -> bool {
-        self.slot.released.load(Ordering::Relaxed)
-    }
-
-    /// Asks a stateful backend for log messages of `level` and above, if it sends fewer so far.
-    ///
-    /// The session's level is the most verbose any of its callers asked for; what a caller did not ask for is filtered
-    /// on the way back (digest §3.3).
-    pub(crate) async fn raise_log_level(&self, level: LogLevel) {
-        let facts = self.conversation.facts();
-        let logs = isthmus_protocol::object::member(&facts.capabilities, "logging").is_some();
-        if facts.revision.era() != Era::Stateful || !logs {
-            return;
-        }
-        {
-            let mut current = lock(&self.slot.log_level);
-            if current.is_some_and(|current| current <= level) {
-                return;
-            }
-            *current = Some(level);
-        }
-        let params = RawJson::from_serialize(&serde_json::json!({ "level": level.as_str() }));
-        let outgoing = Outgoing::plain(Method::LoggingSetLevel, params);
-        let answer = match self.conversation.clone().request(outgoing).await {
-            Ok(reply) => reply.outcome().await.map(drop),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = answer {
-            tracing::debug!(%error, "the backend refused a log level");
-        }
-    }
-
-    /// Subscribes `scope` to `uri`. Idempotent.
-    ///
-    /// # Errors
-    ///
-    /// Invalid parameters if the backend does not honour it.
-    pub(crate) async fn subscribe(&self, scope: ScopeId, uri: &str) -> Result<(), Error> {
-        let _serial = self.slot.watching.lock().await;
-        let new = {
-            let mut subscriptions = lock(&self.slot.subscriptions);
-            let scopes = subscriptions.entry(uri.to_owned()).or_default();
-            scopes.insert(scope);
-            scopes.len() == 1
-        };
-        if !new {
-            return Ok(());
-        }
-        let honoured = self.conversation.clone().watch(self.slot.watch()).await;
-        if honoured
-            .as_ref()
-            .is_ok_and(|honoured| honoured.uris.contains(uri))
-        {
-            return Ok(());
-        }
-        lock(&self.slot.subscriptions).remove(uri);
-        honoured?;
-        Err(Error::invalid_params(format!(
-            "the backend does not offer subscriptions to `{uri}`"
-        )))
-    }
-
-    /// Ends the subscription of `scope` to `uri`. Idempotent.
-    pub(crate) async fn unsubscribe(&self, scope: ScopeId, uri: &str) -> Result<(), Error> {
-        let _serial = self.slot.watching.lock().await;
-        let last = {
-            let mut subscriptions = lock(&self.slot.subscriptions);
-            let Some(scopes) = subscriptions.get_mut(uri) else {
-                return Ok(());
-            };
-            scopes.remove(&scope);
-            let last = scopes.is_empty();
-            if last {
-                subscriptions.remove(uri);
-            }
-            last
-        };
-        if last {
-            self.conversation.clone().watch(self.slot.watch()).await?;
-        }
-        Ok(())
-    }
-
-    /// Asks for list changes, and again for whatever is subscribed. What the backend honours.
-    pub(crate) async fn watch_lists(&self) -> Result<Watch, Error> {
-        let _serial = self.slot.watching.lock().await;
-        self.conversation.clone().watch(self.slot.watch()).await
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.slot
-            .last_used
-            .store(self.pool.now(), Ordering::Relaxed);
-        self.slot.leases.fetch_sub(1, Ordering::Relaxed);
-        // A conversation that was opened for one call ends with it.
-        if matches!(*lock(&self.slot.owner), Owner::Call(_)) {
-            self.pool.forget(&self.slot);
-            let conversation = self.conversation.clone();
-            self.pool.spawn(async move { conversation.close().await });
-        }
-    }
-}
-
-impl Slot {
-    fn new(owner: Owner, now: u64) -> Self {
-        Self {
-            owner: Mutex::new(owner),
-            stage: watch::Sender::new(Stage::Opening),
-            subscriptions: Mutex::default(),
-            watching: tokio::sync::Mutex::default(),
-            log_level: Mutex::default(),
-            stateless: AtomicBool::new(false),
-            released: AtomicBool::new(false),
-            leases: AtomicUsize::new(0),
-            last_used: AtomicU64::new(now),
-        }
-    }
-
-    fn conversation(&self) -> Option<Arc<dyn Conversation>> {
-        match &*self.stage.borrow() {
-            Stage::Open(conversation) => Some(conversation.clone()),
-            Stage::Opening | Stage::Failed(_) => None,
-        }
-    }
-
-    fn is_stateless(&self) -> bool {
-        self.stateless.load(Ordering::Relaxed)
-    }
-
-    /// Whether the slot, kept under `own`, also serves who wants to list by `listing`.
-    fn can_list(&self, own: &Key, listing: &Key) -> bool {
-        let is_kept = !matches!(own.owner, Owner::Call(_));
-        let is_dead = self
-            .conversation()
-            .is_some_and(|conversation| conversation.closed().is_cancelled());
-        is_kept && !is_dead && own.capabilities == listing.capabilities
-    }
-
-    fn audience(&self) -> Audience {
-        match &*lock(&self.owner) {
-            Owner::Listing | Owner::Everyone | Owner::Call(_) => Audience::Everyone,
-            Owner::Scope(id) => Audience::Scope(*id),
-            Owner::Principal(id) => Audience::Principal(id.clone()),
-        }
-    }
-
-    fn uris(&self) -> BTreeSet<String> {
-        lock(&self.subscriptions).keys().cloned().collect()
-    }
-
-    fn watch(&self) -> Watch {
-        Watch {
-            lists: true,
-            uris: self.uris(),
-        }
-    }
-}
-
-/// A poisoned lock only means that another thread panicked between two plain assignments.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

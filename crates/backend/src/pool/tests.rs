@@ -1,10 +1,13 @@
 use std::sync::atomic::AtomicUsize;
 
-use isthmus_exchange::{Attachment, ClientCapabilities, ItemKind, PeerFacts, Principal, Reply};
+use isthmus_exchange::{
+    Attachment, ClientCapabilities, ItemKind, PeerFacts, Principal, Reply, ScopeId,
+};
 use isthmus_protocol::Revision;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::conversation::{Outgoing, Watch};
 
 #[derive(Debug)]
 struct Scripted {
@@ -315,4 +318,31 @@ async fn subscribers_are_told_to_look_again_when_the_conversation_ends() {
     lock(&opener.opened)[0].closed.cancel();
     let told = notices.recv().await.unwrap().notice;
     assert!(matches!(told, Notice::ResourceUpdated { uri, .. } if uri == "x://a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscriptions_are_renewed_on_the_conversation_that_follows() {
+    let (pool, opener) = fixture(Revision::V2025_11_25, Sharing::PerClient);
+    let caller = session(1, "a");
+    let lease = pool.acquire(&caller).await.unwrap();
+    lease.subscribe(ScopeId(1), "x://a").await.unwrap();
+    let mut notices = pool.notices();
+    lease.conversation().closed().cancel();
+    notices.recv().await.unwrap();
+    let renewed = async {
+        loop {
+            tokio::task::yield_now().await;
+            let next = lock(&opener.opened).get(1).cloned();
+            if next.is_some_and(|next| {
+                lock(&next.watched)
+                    .iter()
+                    .any(|watch| watch.uris.contains("x://a"))
+            }) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), renewed)
+        .await
+        .unwrap();
 }
