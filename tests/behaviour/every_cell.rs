@@ -349,14 +349,12 @@ async fn a_change_of_a_list_reaches_listeners_of_both_eras() {
         backend
             .announce("notifications/tools/list_changed", json!({}))
             .await;
-        let heard = listen.event().await.unwrap();
-        assert_eq!(heard["method"], "notifications/tools/list_changed");
+        let heard = listen.notified("notifications/tools/list_changed").await;
         assert_eq!(
             heard["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"],
             7
         );
-        let heard = stream.event().await.unwrap();
-        assert_eq!(heard["method"], "notifications/tools/list_changed");
+        stream.notified("notifications/tools/list_changed").await;
     }
 }
 
@@ -376,11 +374,7 @@ async fn a_subscription_of_either_era_hears_updates_from_either_era() {
         assert_eq!(subscribed["result"], json!({}), "{backend_revision}");
         backend.is_listened_to().await;
         backend.announce(updated.0, updated.1.clone()).await;
-        let heard = stream.event().await.unwrap();
-        assert_eq!(
-            (heard["method"].as_str(), heard["params"]["uri"].as_str()),
-            (Some(updated.0), Some("lib://a"))
-        );
+        assert_eq!(stream.notified(updated.0).await["params"]["uri"], "lib://a");
         stateful.delete().await;
 
         let stateless = Stateless::new(&gateway.url());
@@ -396,11 +390,7 @@ async fn a_subscription_of_either_era_hears_updates_from_either_era() {
             "{backend_revision}: {acknowledged}"
         );
         backend.announce(updated.0, updated.1).await;
-        let heard = listen.event().await.unwrap();
-        assert_eq!(
-            (heard["method"].as_str(), heard["params"]["uri"].as_str()),
-            (Some(updated.0), Some("lib://a"))
-        );
+        assert_eq!(listen.notified(updated.0).await["params"]["uri"], "lib://a");
     }
 }
 

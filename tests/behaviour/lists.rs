@@ -157,6 +157,10 @@ async fn a_change_that_the_backend_does_not_announce_is_announced_once_it_is_see
     let backend = silent("2025-11-25", &version).await;
     let entry = backend.entry("b");
     let gateway = Gateway::start(&format!("backends:\n{entry}    refresh: 300ms\n"));
+    // What is there from the start is nothing to announce.
+    Stateless::new(&gateway.url())
+        .ask("tools/list", json!({}))
+        .await;
     let client = Stateful::open(&gateway.url(), "2025-11-25").await;
     assert_eq!(
         client.initialized["result"]["capabilities"]["tools"]["listChanged"],

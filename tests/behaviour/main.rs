@@ -18,6 +18,7 @@ mod cold_start;
 mod every_cell;
 mod fidelity;
 mod http_sse;
+mod input_required;
 mod isolation;
 mod lists;
 mod names;

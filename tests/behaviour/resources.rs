@@ -317,11 +317,7 @@ async fn what_is_said_of_a_resource_uses_the_uri_under_which_it_was_asked_for() 
             backend
                 .announce("notifications/resources/updated", json!({"uri": "doc://a"}))
                 .await;
-            let heard = stream.event().await.unwrap();
-            assert_eq!(
-                heard["method"], "notifications/resources/updated",
-                "{revision}"
-            );
+            let heard = stream.notified("notifications/resources/updated").await;
             assert_eq!(heard["params"]["uri"], expected, "{revision}");
         }
     }

@@ -82,6 +82,19 @@ impl Answer {
         value_of(&bytes).unwrap_or_else(|error| panic!("{error}: {bytes:?}"))
     }
 
+    /// Waits for a notification of this kind; what else the stream has is passed over.
+    ///
+    /// A session that was opened before its backends were heard of is told so by `list_changed`, sooner or later.
+    pub async fn notified(&mut self, method: &str) -> Value {
+        loop {
+            let message = self.event().await;
+            let message = message.unwrap_or_else(|| panic!("the stream ended without `{method}`"));
+            if message["method"] == method {
+                return message;
+            }
+        }
+    }
+
     /// The next message of an event stream; `None` at its end. Events without data are skipped.
     pub async fn event(&mut self) -> Option<Value> {
         loop {
