@@ -46,6 +46,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     ///
     /// Cancelling is safe: what was read stays in the buffer.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, LineError> {
+        // One read may bring thousands of lines: without this a child that floods holds its thread for seconds.
+        tokio::task::coop::consume_budget().await;
         loop {
             if let Some(line) = self.take_line()? {
                 return Ok(Some(line));
@@ -130,5 +132,20 @@ mod tests {
         let refused = Err("a line is longer than 4 bytes".to_owned());
         assert_eq!(lines(b"12345\n", 4).await, std::slice::from_ref(&refused));
         assert_eq!(lines(&[b'x'; 200_000], 4).await, [refused]);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_lines_lets_others_run() {
+        let flood = b"y\n".repeat(10_000);
+        let mut reader = LineReader::new(&flood[..], 10);
+        let reading = async { while reader.next().await.unwrap().is_some() {} };
+        let mut reading = std::pin::pin!(reading);
+        let mut turns = 0;
+        std::future::poll_fn(|context| {
+            turns += 1;
+            reading.as_mut().poll(context)
+        })
+        .await;
+        assert!(turns > 10, "{turns}");
     }
 }
