@@ -5,14 +5,18 @@ use std::time::Duration;
 use isthmus_exchange::{
     BackendName, CacheHint, Complete, Error, ErrorKind, InputRequired, Outcome,
 };
-use isthmus_protocol::result::SplitResult;
+use isthmus_protocol::result::{SplitResult, is_bare};
 use isthmus_protocol::{Method, RawJson};
 
 /// Reads the result of a stateful backend: it is complete, and a stray `resultType` means nothing (digest §3.0).
 pub(crate) fn stateful(backend: &BackendName, result: &RawJson) -> Result<Outcome, Error> {
-    let split = split(backend, result)?;
+    let result = if is_bare(result) {
+        result.clone()
+    } else {
+        split(backend, result)?.result
+    };
     Ok(Outcome::Complete(Complete {
-        result: split.result,
+        result,
         cache: None,
     }))
 }

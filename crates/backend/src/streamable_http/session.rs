@@ -375,6 +375,9 @@ impl Hop for Session {
 /// Whether a response means that the session is no more. 404 is what the specification says; servers written after an
 /// early example of the TypeScript SDK say 400 with an error that is about no request and names the session.
 fn says_session_gone(status: StatusCode, content: &Content) -> bool {
+    if !matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST) {
+        return false;
+    }
     let error = match content {
         Content::Whole(text) => match isthmus_protocol::parse_message(text) {
             Ok(Message::Response {

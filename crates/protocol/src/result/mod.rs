@@ -38,6 +38,29 @@ pub struct SplitResult {
 #[error("a result must be an object")]
 pub struct InvalidResult;
 
+/// Whether a result certainly has nothing that [`SplitResult`] would take out, so that it may stay as it is.
+///
+/// Looks for the names as text, which is many times faster than reading members; a name that only occurs somewhere inside,
+/// or an escape that could spell one, counts as a maybe and gives `false`.
+#[must_use]
+pub fn is_bare(result: &RawJson) -> bool {
+    const NAMES: [&[u8]; 8] = [
+        b"\"resultType",
+        b"\"ttlMs",
+        b"\"cacheScope",
+        b"\"inputRequests",
+        b"\"requestState",
+        b"serverInfo",
+        b"subscriptionId",
+        b"\\u00",
+    ];
+    let text = result.as_bytes();
+    result.is_object()
+        && NAMES
+            .iter()
+            .all(|name| memchr::memmem::find(text, name).is_none())
+}
+
 impl SplitResult {
     /// Takes a result apart, in one pass. Members of the wrong type count as absent and are taken out all the same.
     ///

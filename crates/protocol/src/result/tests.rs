@@ -121,4 +121,24 @@ proptest! {
         }).collect::<Vec<_>>();
         prop_assert_eq!(squeezed(&split.result), squeezed(&result));
     }
+
+    #[test]
+    fn a_bare_result_is_one_that_taking_apart_would_not_change(
+        key in prop_oneof![
+            Just("resultType"), Just("r\\u0065sultType"), Just("ttlMs"), Just("cacheScope"), Just("_meta"),
+            Just("requestState"), Just("inputRequests"), Just("content"),
+        ],
+        inner in prop_oneof![
+            Just("1"), Just("\"x\""), Just("{}"), Just(r#"{"io.modelcontextprotocol/serverInfo":{}}"#),
+            Just(r#"{"io.modelcontextprotocol\/\u0073erverInfo":{}}"#),
+            Just(r#"{"io.modelcontextprotocol/subscriptionId":1,"b":2}"#), Just(r#"{"b":2}"#),
+        ],
+    ) {
+        let result = raw(&format!(r#"{{"a":1,"{key}":{inner},"z":[]}}"#));
+        let split = SplitResult::parse(&result).unwrap();
+        if is_bare(&result) {
+            prop_assert_eq!(split.result.as_str(), result.as_str());
+            prop_assert!(split.result_type.is_none() && split.request_state.is_none());
+        }
+    }
 }

@@ -7,6 +7,9 @@ use http::{HeaderMap, StatusCode};
 
 use crate::answer::TurnedAway;
 
+/// What the official SDKs send.
+const USUAL: &[u8] = b"application/json, text/event-stream";
+
 /// A POST may be answered with JSON or with an event stream, and the client cannot choose: it must take both.
 pub(crate) fn check_post(headers: &HeaderMap) -> Result<(), TurnedAway> {
     // A media type that is not JSON's is how pages of other sites post without a preflight.
@@ -16,7 +19,11 @@ pub(crate) fn check_post(headers: &HeaderMap) -> Result<(), TurnedAway> {
             "`Content-Type` must be `application/json`",
         ));
     }
-    if accepts(headers, "application", "json") && accepts(headers, "text", "event-stream") {
+    let usual = headers
+        .get(ACCEPT)
+        .is_some_and(|value| value.as_bytes() == USUAL);
+    if usual || accepts(headers, "application", "json") && accepts(headers, "text", "event-stream")
+    {
         return Ok(());
     }
     Err(TurnedAway::new(
