@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::support::child::{Child, ORDINARY, folder};
 use crate::support::{Backend, Gateway, Reaction, Stateful, Stateless};
 
 fn good(method: &str, _: &Value) -> Option<Reaction> {
@@ -203,4 +204,56 @@ async fn an_error_status_of_a_backend_is_never_the_gateways_own() {
         let failed = answer.json().await;
         assert_eq!(failed["result"]["isError"], true, "{status}: {failed}");
     }
+}
+
+#[tokio::test]
+async fn one_that_floods_its_stdout_with_messages_or_its_stderr() {
+    let message = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"x"}}"#;
+    let flood = format!("while :; do say '{message}'; done &");
+    for start in [flood.as_str(), "yes >&2 &"] {
+        let (folder, at) = folder();
+        let backend = Backend::start("2025-11-25", good).await;
+        let flooding = Child { start, ..ORDINARY };
+        let fleet = format!(
+            "backends:\n{}{}",
+            backend.entry("good"),
+            flooding.entry(&at, "bad")
+        );
+        let gateway = Gateway::start_in(folder, &fleet);
+        good_is_untouched(&gateway).await;
+        let client = Stateless::new(&gateway.url());
+        let called = client
+            .ask("tools/call", json!({"name": "bad__t", "arguments": {}}))
+            .await;
+        assert_eq!(called["result"]["content"][0]["text"], "done", "{called}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_floods_its_event_stream() {
+    let flooding = Backend::start("2025-11-25", |method, params| {
+        if method != "tools/call" {
+            return good(method, params);
+        }
+        let (feed, fed) = mpsc::channel(16);
+        tokio::spawn(async move {
+            let params = json!({"level": "info", "data": "x"});
+            let log =
+                json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params});
+            while feed.send(log.to_string()).await.is_ok() {}
+        });
+        Some(Reaction::Stream(fed))
+    })
+    .await;
+    let (_backend, gateway) = beside(&flooding.entry("bad")).await;
+    let client = Stateless::new(&gateway.url());
+    let call = tokio::spawn(async move {
+        client
+            .ask("tools/call", json!({"name": "bad__t", "arguments": {}}))
+            .await
+    });
+    flooding.saw("tools/call").await;
+    good_is_untouched(&gateway).await;
+    call.abort();
+    flooding.streams_closed(1).await;
 }

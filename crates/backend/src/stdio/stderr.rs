@@ -102,6 +102,8 @@ impl FreeText {
         // An error ends it like an end does: there is nothing to save.
         while let Ok(count @ 1..) = reader.read(&mut chunk).await {
             for piece in chunk[..count].split_inclusive(|byte| *byte == b'\n') {
+                // One read may bring thousands of lines: a child that floods must not keep others from their turn.
+                tokio::task::coop::consume_budget().await;
                 self.take(piece);
             }
         }
