@@ -322,3 +322,44 @@ async fn what_is_said_of_a_resource_uses_the_uri_under_which_it_was_asked_for() 
         }
     }
 }
+
+#[tokio::test]
+async fn resources_templates_and_prompts_can_be_described_in_other_words() {
+    let lists = json!({
+        "resources": [{"uri": "doc://a", "name": "a", "description": "old"}],
+        "resourceTemplates": [{"uriTemplate": "doc://{x}", "name": "x", "annotations": {"priority": 0.5}}],
+        "prompts": [{"name": "greet", "description": "old"}],
+    });
+    let backend = Backend::start("2026-07-28", offering("1", lists)).await;
+    let gateway = Gateway::start(&format!(
+        "routes:
+  /mcp:
+    resources:
+      override:
+        doc://a: {{title: A, description: new}}
+        'doc://{{x}}': {{annotations: {{audience: [user]}}}}
+    prompts:
+      rename: {{one__greet: hello}}
+      override: {{one__greet: {{description: new}}}}
+backends:\n{}",
+        backend.entry("one")
+    ));
+    let client = Stateless::new(&gateway.url());
+    let first = async |method: &str, member: &str| {
+        client.ask(method, json!({})).await["result"][member][0].clone()
+    };
+    assert_eq!(
+        first("resources/list", "resources").await,
+        json!({"uri": "doc://a", "name": "a", "description": "new", "title": "A"})
+    );
+    assert_eq!(
+        first("resources/templates/list", "resourceTemplates").await["annotations"],
+        json!({"priority": 0.5, "audience": ["user"]})
+    );
+    assert_eq!(
+        first("prompts/list", "prompts").await,
+        json!({"name": "hello", "description": "new"})
+    );
+    let got = client.ask("prompts/get", json!({"name": "hello"})).await;
+    assert_eq!(text(&got), "1: greet");
+}
