@@ -215,6 +215,8 @@ impl Conversation for StatelessDuplex {
     }
 
     fn close(&self) -> BoxFuture<'static, ()> {
+        // Some servers let an open listen hold up their end, although their input has ended.
+        self.replace_listen(None);
         let link = self.link.clone();
         Box::pin(async move { link.close().await })
     }

@@ -140,3 +140,17 @@ async fn a_listen_takes_no_log_message_from_the_only_real_call() {
     let mut reply = reply.await.unwrap().unwrap();
     assert_eq!(event(&mut reply).await["data"], "mine");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_listen_is_ended_before_the_pipe_is() {
+    let (conversation, mut peer) = stateless().await;
+    let watching = begin_watch(&conversation, watch(true, &[]));
+    let (id, _) = peer.expect("subscriptions/listen").await;
+    acknowledge(&peer, &id, json!({"toolsListChanged": true})).await;
+    watching.await.unwrap().unwrap();
+    let closing = Handle::current().spawn(conversation.close());
+    let (_, params) = peer.expect("notifications/cancelled").await;
+    assert_eq!(params["requestId"], id);
+    peer.maker.closing.cancelled().await;
+    closing.abort();
+}
