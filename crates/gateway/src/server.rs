@@ -176,6 +176,8 @@ async fn run_stdio(path: &Path, config: Config, route: &str) -> anyhow::Result<(
 /// Starts the fleet and what all clients share.
 fn start(config: &Config, egress_slots: usize) -> anyhow::Result<(Arc<Fleet>, Arc<Clients>)> {
     let background = Handle::current();
+    // The first session would wait for it otherwise. It ends by itself, long before anything depends on that.
+    drop(background.spawn_blocking(isthmus_seal::warm_up));
     let keys = settings::seal_keys(config)?;
     let fleet = Arc::new(Fleet::start(
         config,

@@ -89,7 +89,7 @@ impl KeyMaterial {
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = [0; 32];
-        rand::fill(&mut bytes).expect("the operating system provides randomness");
+        getrandom::fill(&mut bytes).expect("the operating system provides randomness");
         Self(bytes)
     }
 
@@ -120,8 +120,15 @@ impl fmt::Debug for KeyMaterial {
 #[must_use]
 pub fn random_id() -> u128 {
     let mut bytes = [0; 16];
-    rand::fill(&mut bytes).expect("the operating system provides randomness");
+    getrandom::fill(&mut bytes).expect("the operating system provides randomness");
     u128::from_be_bytes(bytes)
+}
+
+/// Prepares the generator of nonces, which otherwise happens when the first token is sealed: it gathers entropy of its own
+/// for tens of milliseconds. Call it on a thread that may be busy for so long.
+pub fn warm_up() {
+    // What comes of it does not matter: sealing reports a generator that does not work.
+    let _ = rand::fill(&mut [0]);
 }
 
 impl Key {

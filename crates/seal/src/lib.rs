@@ -11,5 +11,5 @@ mod keys;
 mod token;
 
 pub use key_file::KeyFileError;
-pub use keys::{KeyId, KeyMaterial, NoKeys, SealKeys, random_id};
+pub use keys::{KeyId, KeyMaterial, NoKeys, SealKeys, random_id, warm_up};
 pub use token::{Purpose, UnsealError};
