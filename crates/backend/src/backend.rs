@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use crate::admission::Admission;
 use crate::conversation::Outgoing;
 use crate::held::{Held, Patience};
-use crate::keeper::Keeper;
 use crate::listing::{self, ListBounds};
+use crate::listing_session::ListingSession;
 use crate::opening;
 use crate::pool::{Lease, Open, Pool, Sharing};
 use crate::state::{BackendNotice, BackendState};
@@ -50,7 +50,7 @@ pub struct Backend {
     settings: isthmus_config::Backend,
     pool: Arc<Pool>,
     opener: Arc<dyn Open>,
-    keeper: Arc<Keeper>,
+    listing_session: Arc<ListingSession>,
     admission: Admission,
 }
 
@@ -66,7 +66,7 @@ impl Backend {
         let sharing = sharing(&settings, shared.strangers);
         let background = shared.background.clone();
         let pool = Pool::new(opener.clone(), sharing, settings.idle, background);
-        let keeper = Keeper::start(
+        let listing_session = ListingSession::start(
             name.clone(),
             pool.clone(),
             opener.clone(),
@@ -79,7 +79,7 @@ impl Backend {
             settings,
             pool,
             opener,
-            keeper,
+            listing_session,
             admission,
         }))
     }
@@ -99,7 +99,7 @@ impl Backend {
     /// Follows where it stands.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<BackendState> {
-        self.keeper.state()
+        self.listing_session.state()
     }
 
     /// Follows what it says unasked. A receiver that lags loses the oldest and is told so.
@@ -120,7 +120,7 @@ impl Backend {
     ///
     /// The first failure of any page; `TimedOut` after the backend's list time.
     pub async fn listing(&self) -> Result<Arc<Listing>, Error> {
-        let lease = self.keeper.lease().await?;
+        let lease = self.listing_session.lease().await?;
         let fetched = listing::fetch(&self.name, lease.conversation(), self.list_bounds());
         let listing = tokio::time::timeout(self.settings.timeouts.list, fetched)
             .await
@@ -293,9 +293,9 @@ impl Backend {
     /// Takes nothing new, gives calls in flight the backend's `timeouts.stop` to end, then ends every conversation in an
     /// orderly way.
     pub async fn close(&self) {
-        self.keeper.drain();
+        self.listing_session.drain();
         self.admission.close(self.settings.timeouts.stop).await;
-        self.keeper.stop();
+        self.listing_session.stop();
         self.pool.close().await;
         self.opener.close().await;
     }

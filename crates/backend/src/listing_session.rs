@@ -16,7 +16,7 @@ use crate::state::{BackendState, Verdict};
 
 /// Opens the listing conversation, and opens it again whenever it ends, with pauses that grow.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct ListingSession {
     name: BackendName,
     pool: Arc<Pool>,
     opener: Arc<dyn Open>,
@@ -26,7 +26,7 @@ pub(crate) struct Keeper {
     task: Mutex<Option<AbortHandle>>,
 }
 
-impl Keeper {
+impl ListingSession {
     /// Begins at once, on `background`.
     pub(crate) fn start(
         name: BackendName,
@@ -35,7 +35,7 @@ impl Keeper {
         restart: Restart,
         background: &Handle,
     ) -> Arc<Self> {
-        let keeper = Arc::new(Self {
+        let session = Arc::new(Self {
             name,
             pool,
             opener,
@@ -44,9 +44,9 @@ impl Keeper {
             lease: Mutex::default(),
             task: Mutex::default(),
         });
-        let task = background.spawn(keeper.clone().keep()).abort_handle();
-        *keeper.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
-        keeper
+        let task = background.spawn(session.clone().keep()).abort_handle();
+        *session.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        session
     }
 
     /// Follows where the backend stands.
