@@ -44,12 +44,18 @@ pub(super) fn run(what: What, arguments: &ListArguments, log: &LogOptions) -> Re
     let items: Vec<_> = kinds.iter().flat_map(|kind| view.items(*kind)).collect();
     let missing = view.missing();
     view.close();
+    // Which backend an item of a running gateway belongs to, only that gateway knows.
+    let origin = !arguments.view.is_remote();
     if arguments.json {
-        let items: Vec<_> = items.iter().map(|item| described(item)).collect();
+        let items: Vec<_> = items.iter().map(|item| described(item, origin)).collect();
         print::line(&format!("{:#}", json!(items)));
-    } else {
-        let headings = ["NAME", "BACKEND", "NATIVE NAME", "BYTES", "DESCRIPTION"];
-        print::table(&headings, items.iter().map(|item| row(item)));
+    } else if !items.is_empty() {
+        let headings: &[&str] = if origin {
+            &["NAME", "BACKEND", "NATIVE NAME", "BYTES", "DESCRIPTION"]
+        } else {
+            &["NAME", "BYTES", "DESCRIPTION"]
+        };
+        print::table(headings, items.iter().map(|item| row(item, origin)));
     }
     for backend in &missing {
         print::complaint(backend);
@@ -60,7 +66,7 @@ pub(super) fn run(what: What, arguments: &ListArguments, log: &LogOptions) -> Re
     Ok(())
 }
 
-fn row(item: &Item) -> Vec<String> {
+fn row(item: &Item, origin: bool) -> Vec<String> {
     let description = string_member(&item.definition, "description")
         .or_else(|| string_member(&item.definition, "title"))
         .unwrap_or_default();
@@ -74,22 +80,24 @@ fn row(item: &Item) -> Vec<String> {
     if first_line.len() < description.len() {
         first_line.push('…');
     }
-    vec![
-        item.exposed.clone(),
-        item.backend.to_string(),
-        item.native.clone(),
-        item.definition.len().to_string(),
-        first_line,
-    ]
+    let mut cells = vec![item.exposed.clone()];
+    if origin {
+        cells.extend([item.backend.to_string(), item.native.clone()]);
+    }
+    cells.extend([item.definition.len().to_string(), first_line]);
+    cells
 }
 
-fn described(item: &Item) -> serde_json::Value {
-    json!({
+fn described(item: &Item, origin: bool) -> serde_json::Value {
+    let mut described = json!({
         "kind": item.kind.to_string(),
         "name": item.exposed,
-        "backend": item.backend.as_str(),
-        "native": item.native,
         "bytes": item.definition.len(),
         "definition": item.definition,
-    })
+    });
+    if origin {
+        described["backend"] = json!(item.backend.as_str());
+        described["native"] = json!(item.native);
+    }
+    described
 }

@@ -32,6 +32,13 @@ pub(super) struct ViewArguments {
     route: Option<String>,
 }
 
+impl ViewArguments {
+    /// Whether a gateway that is running is looked at, not a config.
+    pub(super) const fn is_remote(&self) -> bool {
+        self.url.is_some()
+    }
+}
+
 /// An open view. Its backends end with [`View::close`].
 pub(super) struct View {
     runtime: Runtime,
