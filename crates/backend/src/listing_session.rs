@@ -98,11 +98,7 @@ impl ListingSession {
                     let opened = Instant::now();
                     self.replace(Some(lease));
                     closed.cancelled().await;
-                    if self.replace(None).is_some_and(|lease| lease.was_released()) {
-                        // It belonged to a client that has gone: nothing is wrong with the backend.
-                        failures = 0;
-                        continue;
-                    }
+                    self.replace(None);
                     tracing::info!(backend = %self.name, "the connection ended");
                     let reason = format!("the connection to `{}` ended", self.name);
                     self.state.send_replace(BackendState::Down { reason });
@@ -127,11 +123,7 @@ impl ListingSession {
         lease.watch_lists().await?;
         let facts = lease.conversation().facts().clone();
         let revision = facts.revision;
-        if self.state.borrow().facts().is_some() {
-            tracing::debug!(backend = %self.name, %revision, "lists are heard of through another session");
-        } else {
-            tracing::info!(backend = %self.name, %revision, "ready");
-        }
+        tracing::info!(backend = %self.name, %revision, "ready");
         let verdict = Verdict {
             facts,
             at: SystemTime::now(),
@@ -158,11 +150,8 @@ impl ListingSession {
     }
 
     /// Replaces the conversation that lists are fetched through.
-    fn replace(&self, lease: Option<Arc<Lease>>) -> Option<Arc<Lease>> {
-        std::mem::replace(
-            &mut *self.lease.lock().unwrap_or_else(PoisonError::into_inner),
-            lease,
-        )
+    fn replace(&self, lease: Option<Arc<Lease>>) {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease;
     }
 
     fn pause(&self, failures: u32) -> Duration {

@@ -25,11 +25,6 @@ impl Lease {
         &self.conversation
     }
 
-    /// Whether the conversation ended with the client it belonged to, so that its end says nothing of the backend.
-    pub(crate) fn was_released(&self) -> bool {
-        self.slot.released.load(Ordering::Relaxed)
-    }
-
     /// Asks a stateful backend for log messages of `level` and above, if it sends fewer so far.
     ///
     /// The session's level is the most verbose any of its callers asked for; what a caller did not ask for is filtered

@@ -3,7 +3,8 @@
 //! State lives in a stateful backend's session, so who may share one is a policy (design §5), and the principal is part
 //! of every key but that of `shared`. A conversation opens once however many callers wait for it, on the background
 //! runtime, so that a caller who leaves does not undo it. One conversation is the *listing* one: the catalog is fetched
-//! through it, and the first caller whose key has no conversation of its own adopts it.
+//! through it, and the first caller whose conversation outlives any client adopts it, so that listing costs no second
+//! child. A client's own session is never listed by: its end would end that, and what is in it is nobody else's.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -125,7 +126,24 @@ impl Pool {
             capabilities: fingerprint,
         };
         let scope = matches!(key.owner, Owner::Scope(_)).then(|| caller.scope.clone());
+        if !key.owner.lasts() {
+            self.opened_to_list().await;
+        }
         self.acquire_key(key, capabilities, scope).await
+    }
+
+    /// Waits while the conversation to list by is being opened: it may turn out that one serves everybody.
+    async fn opened_to_list(&self) {
+        let opening = lock(&self.slots)
+            .values()
+            .find(|slot| *lock(&slot.owner) == Owner::Listing)
+            .map(|slot| slot.stage.subscribe());
+        if let Some(mut stage) = opening {
+            // Whether it opened or failed, whoever waits goes on by itself.
+            let _ = stage
+                .wait_for(|stage| !matches!(stage, Stage::Opening))
+                .await;
+        }
     }
 
     /// The slot with the conversation that listings are fetched through.
@@ -209,15 +227,11 @@ impl Pool {
         {
             return slot.clone();
         }
-        if !matches!(key.owner, Owner::Call(_))
+        if key.owner.lasts()
             && let Some(slot) = slots.remove(&listing)
         {
             *lock(&slot.owner) = key.owner.clone();
             slots.insert(key.clone(), slot.clone());
-            if let Some(scope) = scope {
-                *lock(&slot.scope) = Some(scope.clone());
-                self.spawn(self.clone().close_with_scope(slot.clone(), scope.clone()));
-            }
             return slot;
         }
         let slot = Slot::new(key.owner.clone(), scope.cloned(), self.now());

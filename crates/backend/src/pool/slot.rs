@@ -58,6 +58,16 @@ pub(super) enum Stage {
     Failed(Error),
 }
 
+impl Owner {
+    /// Whether it outlives any one client.
+    pub(super) const fn lasts(&self) -> bool {
+        match self {
+            Self::Listing | Self::Everyone | Self::Principal(_) => true,
+            Self::Scope(_) | Self::Call(_) => false,
+        }
+    }
+}
+
 impl Slot {
     pub(super) fn new(owner: Owner, scope: Option<Arc<Scope>>, now: u64) -> Self {
         Self {
@@ -87,11 +97,10 @@ impl Slot {
 
     /// Whether the slot, kept under `own`, also serves who wants to list by `listing`.
     pub(super) fn can_list(&self, own: &Key, listing: &Key) -> bool {
-        let is_kept = !matches!(own.owner, Owner::Call(_));
         let is_dead = self
             .conversation()
             .is_some_and(|conversation| conversation.closed().is_cancelled());
-        is_kept && !is_dead && own.capabilities == listing.capabilities
+        own.owner.lasts() && !is_dead && own.capabilities == listing.capabilities
     }
 
     pub(super) fn audience(&self) -> Audience {
