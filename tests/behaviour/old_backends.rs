@@ -169,7 +169,9 @@ async fn cancelling_and_changes_of_lists_work_with_a_backend_of_2024_11_05() {
 async fn a_lost_stream_of_a_backend_of_2024_11_05_is_opened_again() {
     let backend = Backend::start("2024-11-05", shelf).await;
     let entry = backend.sse_entry("b");
-    let gateway = Gateway::start(&format!("backends:\n{entry}    restart: {{first: 10ms}}\n"));
+    // One session for all: a call goes out on the very session that was opened again.
+    let settings = "    restart: {first: 10ms}\n    sessions: per-principal\n";
+    let gateway = Gateway::start(&format!("backends:\n{entry}{settings}"));
     let client = Stateful::open(&gateway.url(), "2025-11-25").await;
     for round in 1..=3 {
         let called = client
