@@ -108,12 +108,6 @@ impl Backend {
         self.pool.notices()
     }
 
-    /// How many conversations with it are open or being opened.
-    #[must_use]
-    pub fn conversations(&self) -> usize {
-        self.pool.len()
-    }
-
     /// Fetches everything the backend lists, all pages of all kinds, now.
     ///
     /// # Errors

@@ -400,6 +400,7 @@ impl Pool {
     }
 
     /// How many conversations there are, being opened ones included.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         lock(&self.slots).len()
     }
