@@ -116,3 +116,46 @@ fn now() -> u64 {
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use isthmus_exchange::Principal;
+
+    use super::*;
+
+    fn asked(subject: &str, backend: &str, arguments: &str) -> Asked {
+        let params = format!(r#"{{"name":"t","arguments":{arguments}}}"#);
+        Asked {
+            method: Method::ToolsCall,
+            params: RawJson::parse(params).unwrap(),
+            backend: BackendName::parse(backend).unwrap(),
+            principal: Principal::authenticated("test", "", subject, "")
+                .id()
+                .clone(),
+        }
+    }
+
+    #[test]
+    fn a_state_opens_for_its_own_principal_backend_and_parameters_only() {
+        let keys = SealKeys::generate();
+        let anna = asked("anna", "b", "{}");
+        let required = InputRequired {
+            requests: None,
+            state: Some("inner".to_owned()),
+        };
+        let state = anna.seal(&keys, required).state.unwrap();
+        assert_eq!(
+            anna.unseal(&keys, &state).unwrap().as_deref(),
+            Some("inner")
+        );
+        let others = [
+            asked("bert", "b", "{}"),
+            asked("anna", "c", "{}"),
+            asked("anna", "b", "[]"),
+        ];
+        for other in others {
+            assert!(other.unseal(&keys, &state).is_err(), "{other:?}");
+        }
+        assert!(anna.unseal(&SealKeys::generate(), &state).is_err());
+    }
+}
