@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use isthmus_config::{SessionPolicy, Wire};
 use isthmus_exchange::{
-    Attachment, BackendName, Caller, Error, ErrorKind, Listing, Reply, Request, Retry,
+    Attachment, BackendName, Caller, Continuation, Error, ErrorKind, Listing, Reply, Request, Retry,
 };
 use isthmus_protocol::object::{self, ObjectEdit};
 use isthmus_protocol::{Era, JsonRpcError, LogLevel, RawJson, code};
@@ -345,7 +345,7 @@ fn with_retry(mut outgoing: Outgoing, retry: &Retry) -> Outgoing {
     if let Some(responses) = &retry.responses {
         edit = edit.set("inputResponses", responses.clone());
     }
-    if let Some(state) = &retry.state {
+    if let Some(Continuation::Opaque(state)) = &retry.state {
         edit = edit.set("requestState", RawJson::string(state));
     }
     outgoing.params = edit.finish();

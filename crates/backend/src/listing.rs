@@ -107,7 +107,7 @@ async fn fetch_page(
             }
             Ok(Some(page))
         }
-        Ok(Outcome::InputRequired(_)) => Err(misbehaved(
+        Ok(Outcome::InputRequired(_) | Outcome::Task(_)) => Err(misbehaved(
             backend,
             format!("`{backend}` asked for input to a list of {kind}s"),
         )),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use isthmus_exchange::{
-    BackendName, CacheHint, Complete, Error, ErrorKind, InputRequired, Outcome,
+    BackendName, CacheHint, Complete, Continuation, Error, ErrorKind, InputRequired, Outcome,
 };
 use isthmus_protocol::result::{SplitResult, is_bare};
 use isthmus_protocol::{Method, RawJson};
@@ -52,7 +52,7 @@ pub(crate) fn stateless(
             }
             Ok(Outcome::InputRequired(InputRequired {
                 requests: split.input_requests,
-                state: split.request_state,
+                state: split.request_state.map(Continuation::Opaque),
             }))
         }
         Some(other) => {
@@ -111,7 +111,7 @@ mod tests {
         let text = r#"{"resultType":"input_required","requestState":"s"}"#;
         let asked = read(&Method::ToolsCall, text);
         assert!(
-            matches!(asked, Ok(Outcome::InputRequired(InputRequired { state: Some(state), .. })) if state == "s")
+            matches!(asked, Ok(Outcome::InputRequired(InputRequired { state: Some(Continuation::Opaque(state)), .. })) if state == "s")
         );
         assert!(read(&Method::ToolsList, text).is_err());
         assert!(read(&Method::ToolsCall, r#"{"resultType":"input_required"}"#).is_err());

@@ -9,6 +9,7 @@
 mod authenticator;
 mod caller;
 mod capabilities;
+mod continuation;
 mod error;
 mod item;
 mod listen;
@@ -25,6 +26,7 @@ mod visibility;
 pub use authenticator::{Authenticator, BoxAuthenticator, Challenge, Credentials};
 pub use caller::{Attachment, Caller};
 pub use capabilities::{CapabilityFingerprint, ClientCapabilities};
+pub use continuation::{Continuation, CreatedTask, ParkId};
 pub use error::{Error, ErrorKind, Fault};
 pub use item::{Item, ItemKind, Target};
 pub use listen::{Acknowledged, ListenFilter, Notice};

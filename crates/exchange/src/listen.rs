@@ -20,6 +20,8 @@ pub struct ListenFilter {
     pub resources: bool,
     /// `resourceSubscriptions`, exposed URIs.
     pub uris: BTreeSet<String>,
+    /// `taskIds` of the tasks extension.
+    pub tasks: BTreeSet<String>,
     /// Hear also what the caller's scope subscribes to, and its log messages.
     pub follow_scope: bool,
 }
@@ -45,4 +47,16 @@ pub enum Notice {
     },
     /// A log message outside any request.
     Log(LogRecord),
+    /// What a user was sent to a URL for is done (2025-11-25). Only to whoever was asked.
+    ElicitationComplete {
+        /// The id that went with the question, see [`crate::Question::elicitation_id`].
+        id: String,
+    },
+    /// A task has come further.
+    Task {
+        /// Its id: the backend's own below the router, ours above it.
+        id: String,
+        /// The whole `params` object of `notifications/tasks`, in the shape of the extension.
+        params: RawJson,
+    },
 }

@@ -17,8 +17,12 @@ pub struct Question {
     pub backend: BackendName,
     /// What is asked.
     pub method: Method,
-    /// Its parameters.
+    /// Its parameters in the shape of 2026-07-28: an elicitation says its `mode` and has no `elicitationId`, nothing
+    /// that belongs to the backend's hop is in `_meta`.
     pub params: RawJson,
+    /// By which id [`crate::Notice::ElicitationComplete`] will tell that what the user was sent to a URL for is done.
+    /// Already ours: it says nothing of the backend's own id.
+    pub elicitation_id: Option<String>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -38,6 +42,7 @@ impl Question {
                 backend,
                 method,
                 params,
+                elicitation_id: None,
                 answer,
             },
             answered,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use isthmus_protocol::{LogLevel, RawJson};
 
-use crate::{Acknowledged, Error, Notice, Question};
+use crate::{Acknowledged, Continuation, CreatedTask, Error, Notice, Question};
 
 /// The answer of a stage: any number of [`Event`]s, then exactly one outcome or error.
 ///
@@ -69,6 +69,8 @@ pub enum Outcome {
     Complete(Complete),
     /// Answers are needed first.
     InputRequired(InputRequired),
+    /// The backend goes on by itself; the caller polls. Only to callers that can follow tasks.
+    Task(CreatedTask),
 }
 
 /// A complete result.
@@ -96,7 +98,7 @@ pub struct InputRequired {
     /// Questions by key: an object of `{method, params}`.
     pub requests: Option<RawJson>,
     /// What the retry has to repeat.
-    pub state: Option<String>,
+    pub state: Option<Continuation>,
 }
 
 impl Reply {

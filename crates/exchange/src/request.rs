@@ -5,7 +5,7 @@ use std::sync::Arc;
 use isthmus_protocol::{LogLevel, Method, RawJson};
 use tokio::time::Instant;
 
-use crate::{Caller, ListenFilter, Target};
+use crate::{Caller, Continuation, ListenFilter, Target};
 
 /// One self-contained request in the shape of revision 2026-07-28.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Request {
     pub wants: Wants,
     /// Answers to an earlier `input_required` outcome of the same request.
     pub retry: Option<Retry>,
+    /// The `task` member of 2025-11-25: the caller wants the request to run as a task.
+    pub task: Option<RawJson>,
     /// Present on `subscriptions/listen` only.
     pub listen: Option<ListenFilter>,
     /// W3C trace context of the caller.
@@ -48,6 +50,8 @@ pub enum Subject {
     PromptReference(String),
     /// `completion/complete` with `ref/resource`: a URI or a template.
     ResourceReference(String),
+    /// A task by id.
+    Task(String),
 }
 
 /// What a caller wants to hear while a request runs.
@@ -62,8 +66,8 @@ pub struct Wants {
 /// The part of a request that continues an earlier one (26:basic/patterns/mrtr).
 #[derive(Debug, Clone)]
 pub struct Retry {
-    /// The opaque state that came with the questions.
-    pub state: Option<String>,
+    /// What came with the questions.
+    pub state: Option<Continuation>,
     /// The answers by key: an object of results.
     pub responses: Option<RawJson>,
 }
@@ -90,6 +94,7 @@ impl Request {
             caller,
             wants: Wants::default(),
             retry: None,
+            task: None,
             listen: None,
             trace: TraceContext::default(),
             deadline: None,

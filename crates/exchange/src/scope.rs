@@ -1,6 +1,7 @@
 //! What lives as long as one client session.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use isthmus_protocol::LogLevel;
 use tokio::sync::watch;
@@ -29,6 +30,7 @@ pub struct Scope {
     session: bool,
     ended: CancellationToken,
     log_level: watch::Sender<Option<LogLevel>>,
+    roots_changes: AtomicU64,
 }
 
 impl Scope {
@@ -41,6 +43,7 @@ impl Scope {
             session: true,
             ended: CancellationToken::new(),
             log_level: watch::Sender::new(None),
+            roots_changes: AtomicU64::new(0),
         }
     }
 
@@ -53,6 +56,7 @@ impl Scope {
             session: false,
             ended: CancellationToken::new(),
             log_level: watch::Sender::new(None),
+            roots_changes: AtomicU64::new(0),
         }
     }
 
@@ -94,6 +98,17 @@ impl Scope {
     /// Sets the session's level (LS-15).
     pub fn set_log_level(&self, level: LogLevel) {
         self.log_level.send_replace(Some(level));
+    }
+
+    /// Notes that the client's roots have changed (`notifications/roots/list_changed`).
+    pub fn roots_changed(&self) {
+        self.roots_changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the client's roots have changed. A backend that was told of fewer changes is told again.
+    #[must_use]
+    pub fn roots_changes(&self) -> u64 {
+        self.roots_changes.load(Ordering::Relaxed)
     }
 
     /// Follows the session's level.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use isthmus_catalog::{UriForm, prefixed_uri};
 use isthmus_exchange::{
-    BackendName, Complete, Error, ErrorKind, Outcome, Reply, Request, Scope, Step, Subject, Target,
+    BackendName, Complete, Continuation, Error, ErrorKind, Outcome, Reply, Request, Scope, Step,
+    Subject, Target,
 };
 use isthmus_protocol::object::{self, ObjectEdit};
 use isthmus_protocol::visit::{self, UriPlace};
@@ -35,7 +36,7 @@ pub(crate) async fn forward(
     }
     let asked = Asked::of(&request, &target.backend);
     if let Some(retry) = &mut request.retry
-        && let (Some(asked), Some(state)) = (&asked, retry.state.take())
+        && let (Some(asked), Some(Continuation::Opaque(state))) = (&asked, retry.state.take())
     {
         retry.state = asked.unseal(&keys, &state)?;
     }
@@ -106,6 +107,7 @@ fn native_params(request: &Request, native: &str) -> RawJson {
         Subject::Uri(uri) => set("uri", native(uri)),
         Subject::PromptReference(name) => set_in_reference("name", native(name)),
         Subject::ResourceReference(uri) => set_in_reference("uri", native(uri)),
+        Subject::Task(id) => set("taskId", native(id)),
         Subject::None => params.clone(),
     }
 }

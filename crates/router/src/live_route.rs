@@ -199,6 +199,7 @@ impl LiveRoute {
                     }
                 }
                 Notice::ListChanged(_) => {}
+                Notice::ElicitationComplete { .. } | Notice::Task { .. } => {}
             }
         });
     }

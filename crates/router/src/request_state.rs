@@ -6,7 +6,9 @@
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use isthmus_exchange::{Attachment, BackendName, Error, InputRequired, PrincipalId, Request};
+use isthmus_exchange::{
+    Attachment, BackendName, Continuation, Error, InputRequired, ParkId, PrincipalId, Request,
+};
 use isthmus_protocol::object::member;
 use isthmus_protocol::{Method, RawJson};
 use isthmus_seal::{Purpose, SealKeys};
@@ -30,7 +32,45 @@ struct Sealed {
     backend: String,
     digest: String,
     expires: u64,
-    state: Option<String>,
+    goes_on: GoesOn,
+}
+
+/// A [`Continuation`] as it is written into a token.
+#[derive(Serialize, Deserialize)]
+enum GoesOn {
+    Anew,
+    Backend(String),
+    Parked { park: String, round: u32 },
+    Restart(Vec<String>),
+}
+
+impl From<Option<Continuation>> for GoesOn {
+    fn from(state: Option<Continuation>) -> Self {
+        match state {
+            None => Self::Anew,
+            Some(Continuation::Opaque(state)) => Self::Backend(state),
+            Some(Continuation::Parked { park, round }) => Self::Parked {
+                park: format!("{:032x}", park.0),
+                round,
+            },
+            Some(Continuation::Restart { elicitations }) => Self::Restart(elicitations),
+        }
+    }
+}
+
+impl GoesOn {
+    fn into_continuation(self) -> Option<Continuation> {
+        match self {
+            Self::Anew => None,
+            Self::Backend(state) => Some(Continuation::Opaque(state)),
+            // Sealed by us: it cannot be anything but what was written.
+            Self::Parked { park, round } => Some(Continuation::Parked {
+                park: ParkId(u128::from_str_radix(&park, 16).unwrap_or_default()),
+                round,
+            }),
+            Self::Restart(elicitations) => Some(Continuation::Restart { elicitations }),
+        }
+    }
 }
 
 impl Asked {
@@ -69,7 +109,7 @@ impl Asked {
             backend: self.backend.as_str().to_owned(),
             digest: self.digest(),
             expires: now() + LIFETIME.as_secs(),
-            state: required.state,
+            goes_on: required.state.into(),
         };
         let text = RawJson::from_serialize(&sealed);
         let state = keys.seal(
@@ -79,7 +119,7 @@ impl Asked {
         );
         InputRequired {
             requests: required.requests,
-            state: Some(state),
+            state: Some(Continuation::Opaque(state)),
         }
     }
 
@@ -88,7 +128,11 @@ impl Asked {
     /// # Errors
     ///
     /// Invalid parameters if it was not given to this principal for this very request, or too long ago.
-    pub(crate) fn unseal(&self, keys: &SealKeys, state: &str) -> Result<Option<String>, Error> {
+    pub(crate) fn unseal(
+        &self,
+        keys: &SealKeys,
+        state: &str,
+    ) -> Result<Option<Continuation>, Error> {
         let foreign = || {
             Error::invalid_params(
                 "this `requestState` was not given for this request; send the request anew",
@@ -107,7 +151,7 @@ impl Asked {
                 "this `requestState` has expired; send the request anew",
             ));
         }
-        Ok(sealed.state)
+        Ok(sealed.goes_on.into_continuation())
     }
 }
 
@@ -141,12 +185,14 @@ mod tests {
         let anna = asked("anna", "b", "{}");
         let required = InputRequired {
             requests: None,
-            state: Some("inner".to_owned()),
+            state: Some(Continuation::Opaque("inner".to_owned())),
         };
-        let state = anna.seal(&keys, required).state.unwrap();
+        let Some(Continuation::Opaque(state)) = anna.seal(&keys, required).state else {
+            panic!("not sealed")
+        };
         assert_eq!(
-            anna.unseal(&keys, &state).unwrap().as_deref(),
-            Some("inner")
+            anna.unseal(&keys, &state).unwrap(),
+            Some(Continuation::Opaque("inner".to_owned()))
         );
         let others = [
             asked("bert", "b", "{}"),

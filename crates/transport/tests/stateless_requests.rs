@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isthmus_exchange::{
-    Attachment, CacheHint, Caller, Complete, Error, ErrorKind, InputRequired, Outcome, Reply,
-    Subject,
+    Attachment, CacheHint, Caller, Complete, Continuation, Error, ErrorKind, InputRequired,
+    Outcome, Reply, Subject,
 };
 use isthmus_protocol::{JsonRpcError, LogLevel, Method, RawJson, Revision};
 use isthmus_transport::ToolDefinitions;
@@ -36,7 +36,7 @@ async fn a_call_reaches_the_stage_without_what_belongs_to_the_hop_and_comes_back
     assert_eq!(call.request.wants.log_level, Some(LogLevel::Warning));
     assert_eq!(call.request.trace.parent.as_deref(), Some("00-x"));
     let retry = call.request.retry.clone().unwrap();
-    assert_eq!(retry.state.as_deref(), Some("s"));
+    assert_eq!(retry.state, Some(Continuation::Opaque("s".to_owned())));
     assert_eq!(retry.responses.unwrap().as_str(), r#"{"a":{}}"#);
     call.complete(r#"{"content":[],"structuredContent":{"big":12345678901234567890123}}"#);
     let answer = asking.await.unwrap();
@@ -103,7 +103,7 @@ async fn questions_are_handed_through_as_an_outcome() {
     let asking = client.posting(&stateless("1", "tools/call", r#"{"name":"x"}"#));
     let required = InputRequired {
         requests: Some(raw(r#"{"a":{"method":"roots/list"}}"#)),
-        state: Some("opaque".into()),
+        state: Some(Continuation::Opaque("opaque".to_owned())),
     };
     let call = gateway.script.call().await;
     call.reply(Ok(Reply::ready(Outcome::InputRequired(required))));

@@ -62,6 +62,10 @@ pub(super) fn run(arguments: &CallArguments, log: &LogOptions) -> Result<(), Fai
             "the tool asks its user something, which cannot be answered here"
         )
         .into()),
+        Ok(Outcome::Task(_)) => Err(anyhow::anyhow!(
+            "the tool made a task of the call, and nobody here would follow it"
+        )
+        .into()),
         Err(error) => {
             print::complaint(&error.to_string());
             Err(Failure::Call)

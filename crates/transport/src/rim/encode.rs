@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use isthmus_exchange::{
-    ClientCapabilities, Complete, Error, Event, InputRequired, LogRecord, Notice, Outcome, Scope,
+    ClientCapabilities, Complete, Continuation, CreatedTask, Error, Event, InputRequired,
+    LogRecord, Notice, Outcome, Scope,
 };
 use isthmus_protocol::convert::{downgrade_progress, downgrade_result};
 use isthmus_protocol::message::{write_notification, write_result};
@@ -124,6 +125,7 @@ impl Encoder {
                 Encoded::ok(message)
             }
             Ok(Outcome::InputRequired(required)) => self.input_required(&required),
+            Ok(Outcome::Task(created)) => self.task(&created),
             Err(error) => self.answer(&respond::answer(&error, self.asked())),
         }
     }
@@ -197,10 +199,21 @@ impl Encoder {
             return self.answer(&respond::cannot_relay_questions(self.asked()));
         };
         let requests = required.requests.clone().map(|r| ("inputRequests", r));
-        let state = required.state.as_deref().map(RawJson::string);
-        let state = state.map(|state| ("requestState", state));
+        // Whatever a backend gave was sealed by the router.
+        let state = match &required.state {
+            Some(Continuation::Opaque(state)) => Some(("requestState", RawJson::string(state))),
+            _ => None,
+        };
         let result = object::assemble(requests.into_iter().chain(state));
         let result = stamp_result_stateless(&result, "input_required", None, server_info, None);
+        Encoded::ok(write_result(&self.id, &result))
+    }
+
+    fn task(&self, created: &CreatedTask) -> Encoded {
+        let Speech::Stateless { server_info, .. } = &self.speech else {
+            return self.answer(&respond::cannot_relay_questions(self.asked()));
+        };
+        let result = stamp_result_stateless(&created.task, "task", None, server_info, None);
         Encoded::ok(write_result(&self.id, &result))
     }
 

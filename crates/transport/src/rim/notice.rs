@@ -24,6 +24,9 @@ pub(crate) fn write(
             }
             (Method::LogMessage, Some(&record.params))
         }
+        // Told to whoever was asked, by the rim that asked; see `Question::elicitation_id`.
+        Notice::ElicitationComplete { .. } => return None,
+        Notice::Task { params, .. } => (Method::TasksNotification, Some(params)),
     };
     Some(match subscription {
         None => write_notification(&method, params),

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use isthmus_exchange::{
-    Attachment, Caller, ClientCapabilities, Error, ErrorKind, ListenFilter, Principal, Request,
-    Retry, Wants,
+    Attachment, Caller, ClientCapabilities, Continuation, Error, ErrorKind, ListenFilter,
+    Principal, Request, Retry, Wants,
 };
 use isthmus_protocol::params::{ParamsError, SplitParams, meta_key};
 use isthmus_protocol::{Id, LogLevel, Method, RawJson, Revision, object};
@@ -142,7 +142,7 @@ pub(crate) fn prepare(
         address: sender.address,
     };
     let retry = Retry {
-        state: split.request_state.take(),
+        state: split.request_state.take().map(Continuation::Opaque),
         responses: split.input_responses.take(),
     };
     let request = Request {
@@ -262,6 +262,7 @@ fn parse_filter(params: &RawJson) -> Result<ListenFilter, Error> {
         prompts: flag("promptsListChanged")?,
         resources: flag("resourcesListChanged")?,
         uris,
+        tasks: BTreeSet::new(),
         follow_scope: false,
     })
 }

@@ -191,7 +191,7 @@ fn begin(
 async fn result(reply: JoinHandle<Result<Reply, Error>>) -> Result<Value, Error> {
     match reply.await.unwrap()?.outcome().await? {
         Outcome::Complete(complete) => Ok(complete.result.read().unwrap()),
-        Outcome::InputRequired(asked) => panic!("{asked:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

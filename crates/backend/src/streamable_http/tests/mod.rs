@@ -89,7 +89,7 @@ fn call_with_progress(name: &str) -> Outgoing {
 fn complete(outcome: Outcome) -> RawJson {
     match outcome {
         Outcome::Complete(complete) => complete.result,
-        Outcome::InputRequired(_) => panic!("not complete: {outcome:?}"),
+        Outcome::InputRequired(_) | Outcome::Task(_) => panic!("not complete: {outcome:?}"),
     }
 }
 

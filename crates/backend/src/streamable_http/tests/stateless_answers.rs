@@ -37,7 +37,10 @@ async fn input_that_is_required_is_an_outcome() {
     let Ok(Outcome::InputRequired(asked)) = calling.await.unwrap().unwrap().into_ready() else {
         panic!("not asked")
     };
-    assert_eq!(asked.state.as_deref(), Some("opaque"));
+    assert_eq!(
+        asked.state,
+        Some(isthmus_exchange::Continuation::Opaque("opaque".to_owned()))
+    );
     assert!(
         asked
             .requests
