@@ -22,6 +22,7 @@ use crate::held::{Held, Patience};
 use crate::listing::{self, ListBounds};
 use crate::listing_session::ListingSession;
 use crate::opening;
+use crate::parking::Parking;
 use crate::pool::{Lease, Open, Pool, Sharing};
 use crate::state::{BackendNotice, BackendState};
 
@@ -36,6 +37,8 @@ pub struct Shared {
     pub client_info: RawJson,
     /// What limits everything that comes from the network.
     pub bounds: isthmus_config::Bounds,
+    /// Where calls of stateless clients wait for answers.
+    pub parking: Parking,
     /// The executable that is started as the guard of each child; it must hand `__guard` to [`crate::guard_main`].
     pub guard: PathBuf,
     /// Whether callers that nobody authenticated may come from other machines: then a stateful backend's session is not
@@ -165,6 +168,7 @@ impl Backend {
                 .and_then(|target| target.item)
                 .map(|item| item.native_definition.clone()),
             deadline: Some(deadline),
+            asker: None,
         };
         let raise_to = outgoing.wants.log_level.filter(|_| !own_choice);
         let sent = self.send(

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use isthmus_exchange::{
-    BoxFuture, Error, ItemKind, LogRecord, PeerFacts, Reply, TraceContext, Wants,
+    BoxFuture, Error, ItemKind, LogRecord, PeerFacts, Reply, ScopeId, TraceContext, Wants,
 };
 use isthmus_protocol::{Method, RawJson};
 use tokio::sync::broadcast;
@@ -65,8 +65,19 @@ pub(crate) struct Outgoing {
     pub(crate) capabilities: RawJson,
     /// The native definition of the tool that is called: `Mcp-Param` headers come from its schema (MC-2).
     pub(crate) tool: Option<RawJson>,
-    /// When to give up.
+    /// When to give up waiting for the first sign of an answer; what follows is up to whoever holds the reply.
     pub(crate) deadline: Option<Instant>,
+    /// Who can be asked while the request runs; nobody if `None`.
+    pub(crate) asker: Option<Asker>,
+}
+
+/// Whom a backend's questions go to while a request runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asker {
+    /// The life that the caller belongs to.
+    pub(crate) scope: ScopeId,
+    /// The caller is asked in place; otherwise the call is parked, and each is on its own.
+    pub(crate) live: bool,
 }
 
 impl Outgoing {
@@ -80,6 +91,7 @@ impl Outgoing {
             capabilities: RawJson::empty_object(),
             tool: None,
             deadline: None,
+            asker: None,
         }
     }
 }
@@ -107,4 +119,9 @@ pub(crate) enum PeerNotice {
     },
     /// A log message outside any request.
     Log(LogRecord),
+    /// What a user was sent to a URL for is done.
+    ElicitationComplete {
+        /// What [`crate::traffic::exposed_elicitation_id`] makes of the backend's id.
+        id: String,
+    },
 }

@@ -1,6 +1,9 @@
 //! What a backend says besides results: progress, logs, notices, and requests of its own.
 
-use isthmus_exchange::{ItemKind, LogRecord, Progress};
+use std::fmt::Write;
+
+use aws_lc_rs::digest;
+use isthmus_exchange::{BackendName, ItemKind, LogRecord, Progress};
 use isthmus_protocol::message::{write_error, write_result};
 use isthmus_protocol::object::{ObjectEdit, edit_member, member, string_member};
 use isthmus_protocol::params::meta_key;
@@ -27,7 +30,11 @@ pub(crate) fn log_record(params: &RawJson) -> Option<LogRecord> {
 }
 
 /// A notification that belongs to no request; not if it is larger than [`LARGEST_NOTICE`].
-pub(crate) fn notice(method: &Method, params: Option<&RawJson>) -> Option<PeerNotice> {
+pub(crate) fn notice(
+    backend: &BackendName,
+    method: &Method,
+    params: Option<&RawJson>,
+) -> Option<PeerNotice> {
     if params.is_some_and(|params| params.len() > LARGEST_NOTICE) {
         return None;
     }
@@ -43,8 +50,26 @@ pub(crate) fn notice(method: &Method, params: Option<&RawJson>) -> Option<PeerNo
             }
         }
         Method::LogMessage => PeerNotice::Log(log_record(params?)?),
+        Method::ElicitationComplete => PeerNotice::ElicitationComplete {
+            id: exposed_elicitation_id(backend, &string_member(params?, "elicitationId")?),
+        },
         _ => return None,
     })
+}
+
+/// By which id others than the backend know an elicitation that it gave `id`: always the same for the same backend and
+/// id, and not to be turned back.
+pub(crate) fn exposed_elicitation_id(backend: &BackendName, id: &str) -> String {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(backend.as_str().as_bytes());
+    hash.update(&[0]);
+    hash.update(id.as_bytes());
+    let mut exposed = String::with_capacity(2 * EXPOSED_BYTES);
+    for byte in &hash.finish().as_ref()[..EXPOSED_BYTES] {
+        // Writing to a string does not fail.
+        let _ = write!(exposed, "{byte:02x}");
+    }
+    exposed
 }
 
 /// The id of a listen belongs to the hop (digest §3.10).
@@ -65,6 +90,8 @@ pub(crate) fn answer_to(id: &Id, method: &Method) -> bytes::Bytes {
     write_error(Some(id), &JsonRpcError::new(code::METHOD_NOT_FOUND, text))
 }
 
+/// How much of a hash is enough to be unique and not to be guessed.
+const EXPOSED_BYTES: usize = 16;
 /// Notices wait in queues that count them and not their bytes.
 const LARGEST_NOTICE: usize = 64 << 10;
 
@@ -74,6 +101,10 @@ mod tests {
 
     fn json(text: &str) -> RawJson {
         RawJson::parse(text.to_owned()).unwrap()
+    }
+
+    fn backend(name: &str) -> BackendName {
+        BackendName::parse(name).unwrap()
     }
 
     #[test]
@@ -92,6 +123,21 @@ mod tests {
     }
 
     #[test]
+    fn an_elicitation_is_known_by_the_same_id_every_time_and_by_another_for_another_backend() {
+        let [a, b] = ["a", "b"].map(backend);
+        let id = exposed_elicitation_id(&a, "e-1");
+        assert_eq!(id.len(), 32);
+        assert_eq!(id, exposed_elicitation_id(&a, "e-1"));
+        assert_ne!(id, exposed_elicitation_id(&b, "e-1"));
+        assert_ne!(id, exposed_elicitation_id(&a, "e-2"));
+        let params = json(r#"{"elicitationId":"e-1"}"#);
+        assert_eq!(
+            notice(&a, &Method::ElicitationComplete, Some(&params)),
+            Some(PeerNotice::ElicitationComplete { id })
+        );
+    }
+
+    #[test]
     fn an_update_keeps_everything_but_the_subscription_id() {
         let params =
             json(r#"{"_meta":{"io.modelcontextprotocol/subscriptionId":3,"x":1},"uri":"a:b"}"#);
@@ -100,7 +146,7 @@ mod tests {
             params: json(r#"{"_meta":{"x":1},"uri":"a:b"}"#),
         };
         assert_eq!(
-            notice(&Method::ResourcesUpdated, Some(&params)),
+            notice(&backend("b"), &Method::ResourcesUpdated, Some(&params)),
             Some(expected)
         );
     }

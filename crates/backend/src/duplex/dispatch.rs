@@ -154,7 +154,7 @@ impl Shared {
     }
 
     fn announce(&self, method: &Method, params: Option<&RawJson>) {
-        match traffic::notice(method, params) {
+        match traffic::notice(&self.backend, method, params) {
             // Nobody following is fine.
             Some(notice) => drop(self.notices.send(notice)),
             None => {

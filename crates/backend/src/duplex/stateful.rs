@@ -59,6 +59,7 @@ impl StatefulDuplex {
             deadline,
             capabilities: _,
             tool: _,
+            asker: _,
         } = outgoing;
         let trace = TraceStamp {
             parent: trace.parent.as_deref(),

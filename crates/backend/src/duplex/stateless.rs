@@ -67,6 +67,7 @@ impl StatelessDuplex {
             capabilities,
             deadline,
             tool: _,
+            asker: _,
         } = outgoing;
         let stamped = |id: &Id| {
             let stamp = StatelessStamp {

@@ -320,6 +320,9 @@ impl Pool {
                 (slot.audience(), Notice::ResourceUpdated { uri, params })
             }
             PeerNotice::Log(record) => (slot.audience(), Notice::Log(record)),
+            PeerNotice::ElicitationComplete { id } => {
+                (slot.audience(), Notice::ElicitationComplete { id })
+            }
         };
         // Nobody listening is fine.
         let _ = self.notices.send(BackendNotice { audience, notice });

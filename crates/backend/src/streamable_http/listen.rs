@@ -216,7 +216,8 @@ async fn read(peer: &Arc<Peer>, stream: &mut EventStream) {
         for message in messages(&event.data) {
             match message {
                 Message::Notification { method, params } => {
-                    if let Some(notice) = traffic::notice(&method, params.as_ref()) {
+                    if let Some(notice) = traffic::notice(peer.backend(), &method, params.as_ref())
+                    {
                         peer.say(notice);
                     }
                 }

@@ -328,7 +328,7 @@ impl Hop for Session {
                 }
             }
             Message::Notification { method, params } => {
-                if let Some(notice) = traffic::notice(&method, params.as_ref()) {
+                if let Some(notice) = traffic::notice(self.backend(), &method, params.as_ref()) {
                     // Nobody may be listening.
                     let _ = self.notices.send(notice);
                 }

@@ -24,6 +24,7 @@ async fn a_request_describes_itself_in_its_body_and_headers() {
             r#"{"name":"käse","inputSchema":{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}}}}"#,
         )),
         deadline: None,
+        asker: None,
     };
     let calling = send(&conversation, outgoing);
     let post = backend.post().await;
