@@ -16,6 +16,7 @@ mod listing;
 mod listing_session;
 mod opening;
 mod outcome;
+mod parking;
 mod pool;
 #[cfg(test)]
 mod scripted;
@@ -26,5 +27,6 @@ mod streamable_http;
 mod traffic;
 
 pub use backend::{Backend, Shared};
+pub use parking::Parking;
 pub use state::{Audience, BackendNotice, BackendState, Verdict};
 pub use stdio::guard_main;

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use isthmus_backend::{Backend, Shared};
+use isthmus_backend::{Backend, Parking, Shared};
 use isthmus_catalog::View;
 use isthmus_config::Config;
 use isthmus_exchange::{AllVisible, Caller, Error, ItemKind, RouteName};
@@ -53,6 +53,7 @@ impl Fleet {
             egress,
             client_info: own_info(),
             bounds: config.bounds.clone(),
+            parking: Parking::new(&config.bounds, background.clone()),
             guard: PathBuf::from("/proc/self/exe"),
             strangers: strangers(config),
         };

@@ -138,6 +138,10 @@ pub struct BackendBounds {
     pub pages: usize,
     /// Items of one kind.
     pub items: usize,
+    /// Conversations open at a time: sessions, or processes of a program.
+    pub conversations: usize,
+    /// Conversations of one principal open at a time.
+    pub conversations_per_principal: usize,
 }
 
 impl Backend {
@@ -280,6 +284,8 @@ impl Default for BackendBounds {
             queue: 512,
             pages: 1_000,
             items: 20_000,
+            conversations: 1_024,
+            conversations_per_principal: 256,
         }
     }
 }

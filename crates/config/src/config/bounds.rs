@@ -33,6 +33,16 @@ pub struct Bounds {
     pub replay_per_session: usize,
     /// What all sessions together keep for resumption.
     pub replay_total: usize,
+    /// Calls of stateless clients that wait for an answer of their user.
+    pub parks: usize,
+    /// Calls of one principal that wait for an answer.
+    pub parks_per_principal: usize,
+    /// How long such a call waits for its client to come back.
+    pub park_lifetime: Duration,
+    /// How long a stateful client may take to answer one question.
+    pub answer: Duration,
+    /// How often a stateless backend may ask in the course of one call of a stateful client.
+    pub rounds: u32,
     /// How often a comment keeps a silent event stream alive.
     pub keep_alive: Duration,
     /// How long a shutdown waits for what is in flight.
@@ -56,6 +66,11 @@ impl Default for Bounds {
             streams_per_session: 8,
             replay_per_session: 1 << 20,
             replay_total: 256 << 20,
+            parks: 10_000,
+            parks_per_principal: 100,
+            park_lifetime: Duration::from_secs(15 * 60),
+            answer: Duration::from_secs(10 * 60),
+            rounds: 10,
             keep_alive: Duration::from_secs(15),
             drain: Duration::from_secs(30),
         }

@@ -150,4 +150,11 @@ pub(crate) struct BackendBounds {
     /// Items of one kind. More are left out.
     #[schemars(range(min = 1), extend("default" = config::BackendBounds::default().items))]
     pub(crate) items: Option<usize>,
+    /// Sessions with it, or processes of its program, at a time. When there is no room for another one, one that nobody
+    /// uses is ended; if all are in use, the call is refused.
+    #[schemars(range(min = 2), extend("default" = config::BackendBounds::default().conversations))]
+    pub(crate) conversations: Option<usize>,
+    /// Of these, how many may belong to one principal.
+    #[schemars(range(min = 1), extend("default" = config::BackendBounds::default().conversations_per_principal))]
+    pub(crate) conversations_per_principal: Option<usize>,
 }

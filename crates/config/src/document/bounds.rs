@@ -53,6 +53,21 @@ pub(crate) struct Bounds {
     /// What all sessions together keep for that.
     #[schemars(extend("default" = SizeText::of(Defaults::default().replay_total)))]
     pub(crate) replay_total: Option<SizeText>,
+    /// Calls of stateless clients that wait for an answer of their user.
+    #[schemars(range(min = 1), extend("default" = Defaults::default().parks))]
+    pub(crate) parks: Option<usize>,
+    /// Calls of one principal that wait for an answer.
+    #[schemars(range(min = 1), extend("default" = Defaults::default().parks_per_principal))]
+    pub(crate) parks_per_principal: Option<Spanned<usize>>,
+    /// How long such a call waits for its client to come back with the answer.
+    #[schemars(extend("default" = DurationText(Defaults::default().park_lifetime)))]
+    pub(crate) park_lifetime: Option<DurationText>,
+    /// How long a stateful client may take to answer one question.
+    #[schemars(extend("default" = DurationText(Defaults::default().answer)))]
+    pub(crate) answer: Option<DurationText>,
+    /// How often a stateless backend may ask in the course of one call of a stateful client.
+    #[schemars(range(min = 1), extend("default" = Defaults::default().rounds))]
+    pub(crate) rounds: Option<u32>,
     /// After which silence a comment keeps an event stream alive.
     #[schemars(extend("default" = DurationText(Defaults::default().keep_alive)))]
     pub(crate) keep_alive: Option<DurationText>,

@@ -226,6 +226,10 @@ fn bounds(written: Option<&document::BackendBounds>) -> BackendBounds {
         queue: written.queue.unwrap_or(default.queue),
         pages: written.pages.unwrap_or(default.pages),
         items: written.items.unwrap_or(default.items),
+        conversations: written.conversations.unwrap_or(default.conversations),
+        conversations_per_principal: written
+            .conversations_per_principal
+            .unwrap_or(default.conversations_per_principal),
     }
 }
 

@@ -47,6 +47,15 @@ impl Resolver<'_> {
             per_session.map(|size| size.value),
         );
         size(&mut bounds.replay_total, written.replay_total);
+        let parks_per_principal = written.parks_per_principal.as_ref();
+        number(&mut bounds.parks, written.parks);
+        number(
+            &mut bounds.parks_per_principal,
+            parks_per_principal.map(|number| number.value),
+        );
+        duration(&mut bounds.park_lifetime, written.park_lifetime);
+        duration(&mut bounds.answer, written.answer);
+        bounds.rounds = written.rounds.unwrap_or(bounds.rounds);
         duration(&mut bounds.keep_alive, written.keep_alive);
         duration(&mut bounds.drain, written.drain);
 
@@ -57,6 +66,13 @@ impl Resolver<'_> {
             self.complaints
                 .add(per_principal.mark, "bounds.sessions_per_principal", message);
         }
+        if let Some(per_principal) = parks_per_principal
+            && bounds.parks_per_principal > bounds.parks
+        {
+            let message = format!("more than `parks` allows in all, {}", bounds.parks);
+            self.complaints
+                .add(per_principal.mark, "bounds.parks_per_principal", message);
+        }
         if let Some(per_session) = per_session
             && bounds.replay_per_session > bounds.replay_total
         {
@@ -65,6 +81,7 @@ impl Resolver<'_> {
                 .add(per_session.mark, "bounds.replay_per_session", message);
         }
         bounds.sessions_per_principal = bounds.sessions_per_principal.min(bounds.sessions);
+        bounds.parks_per_principal = bounds.parks_per_principal.min(bounds.parks);
         bounds.replay_per_session = bounds.replay_per_session.min(bounds.replay_total);
         bounds
     }
