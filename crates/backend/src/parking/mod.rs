@@ -5,6 +5,7 @@
 //! answer once, and a principal never meets the call of another.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use isthmus_config::Bounds;
 use isthmus_exchange::{Error, ErrorKind, Reply, Request};
@@ -17,15 +18,23 @@ pub struct Parking(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     _background: Handle,
+    lifetime: Duration,
 }
 
 impl Parking {
     /// An empty one; parks are tasks on `background`.
     #[must_use]
-    pub fn new(_bounds: &Bounds, background: Handle) -> Self {
+    pub fn new(bounds: &Bounds, background: Handle) -> Self {
         Self(Arc::new(Shared {
             _background: background,
+            lifetime: bounds.park_lifetime,
         }))
+    }
+
+    /// How long a park waits for its client: what names it need not be good for longer.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        self.0.lifetime
     }
 
     /// Goes on with the call that a retry names by [`isthmus_exchange::Continuation::Parked`], whatever has become of
