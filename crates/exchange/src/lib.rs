@@ -23,7 +23,9 @@ mod scope;
 mod stage;
 mod visibility;
 
-pub use authenticator::{Authenticator, BoxAuthenticator, Challenge, Credentials};
+pub use authenticator::{
+    Authenticator, BoxAuthenticator, Challenge, Credentials, Field, HeaderFields, PublicDocument,
+};
 pub use caller::{Attachment, Caller};
 pub use capabilities::{CapabilityFingerprint, ClientCapabilities};
 pub use continuation::{Continuation, CreatedTask, ParkId};
@@ -32,7 +34,7 @@ pub use item::{Item, ItemKind, Target};
 pub use listen::{Acknowledged, ListenFilter, Notice};
 pub use listing::{Freshness, ListedItem, Listing, PeerFacts};
 pub use name::{BackendName, ExposedName, InvalidBackendName, RouteName};
-pub use principal::{Principal, PrincipalId};
+pub use principal::{Identity, Principal, PrincipalId};
 pub use question::{Answer, Question};
 pub use reply::{
     CacheHint, Complete, Event, InputRequired, LogRecord, Outcome, Progress, Reply, Step,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use isthmus_protocol::RawJson;
 
@@ -26,10 +27,29 @@ impl fmt::Debug for PrincipalId {
 }
 
 /// An authenticated identity and what came with it.
+///
+/// Only the identity is a key. Claims, scopes and expiry belong to the credential of one request: the next one may come
+/// with others.
 #[derive(Debug, Clone)]
 pub struct Principal {
     id: PrincipalId,
+    identity: Option<Arc<Identity>>,
     claims: Option<RawJson>,
+    scopes: Arc<[String]>,
+    expires: Option<SystemTime>,
+}
+
+/// What a [`PrincipalId`] is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// How it was authenticated: `jwt`, `api_key`, `certificate`.
+    pub method: String,
+    /// Who vouches for the subject; empty if the gateway itself does.
+    pub issuer: String,
+    /// Who it is.
+    pub subject: String,
+    /// Which of the issuer's tenants knows the subject; empty if it has none.
+    pub tenant: String,
 }
 
 impl Principal {
@@ -38,7 +58,10 @@ impl Principal {
     pub fn anonymous() -> Self {
         Self {
             id: PrincipalId("anonymous".into()),
+            identity: None,
             claims: None,
+            scopes: Arc::default(),
+            expires: None,
         }
     }
 
@@ -51,9 +74,16 @@ impl Principal {
             issuer.len(),
             subject.len()
         );
+        let identity = Identity {
+            method: method.to_owned(),
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            tenant: tenant.to_owned(),
+        };
         Self {
             id: PrincipalId(id.into()),
-            claims: None,
+            identity: Some(Arc::new(identity)),
+            ..Self::anonymous()
         }
     }
 
@@ -64,10 +94,30 @@ impl Principal {
         self
     }
 
+    /// The same principal with the scopes that its credential grants.
+    #[must_use]
+    pub fn with_scopes(mut self, scopes: impl Into<Arc<[String]>>) -> Self {
+        self.scopes = scopes.into();
+        self
+    }
+
+    /// The same principal with the time after which its credential is worth nothing.
+    #[must_use]
+    pub const fn with_expiry(mut self, expires: SystemTime) -> Self {
+        self.expires = Some(expires);
+        self
+    }
+
     /// What identifies the principal.
     #[must_use]
     pub const fn id(&self) -> &PrincipalId {
         &self.id
+    }
+
+    /// What the id is made of; `None` if nobody was authenticated.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
     }
 
     /// The claims, a JSON object.
@@ -76,9 +126,60 @@ impl Principal {
         self.claims.as_ref()
     }
 
+    /// The scopes that the credential grants.
+    #[must_use]
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// When the credential ends. A stream that lasts longer has to end then.
+    #[must_use]
+    pub const fn expires(&self) -> Option<SystemTime> {
+        self.expires
+    }
+
     /// Whether nobody was authenticated.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
-        &*self.id.0 == "anonymous"
+        self.identity.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_principals_are_one_only_if_every_part_is_the_same() {
+        let id = |method, issuer, subject, tenant| {
+            Principal::authenticated(method, issuer, subject, tenant)
+                .id()
+                .clone()
+        };
+        let anna = id("jwt", "https://id.example", "anna", "a");
+        assert_eq!(anna, id("jwt", "https://id.example", "anna", "a"));
+        for other in [
+            id("api_key", "https://id.example", "anna", "a"),
+            id("jwt", "https://other.example", "anna", "a"),
+            id("jwt", "https://id.example", "bob", "a"),
+            id("jwt", "https://id.example", "anna", "b"),
+            id("jwt", "https://id.example", "anna:a", ""),
+            id("jwt", "https://id.example:4:anna", "a", ""),
+            Principal::anonymous().id().clone(),
+        ] {
+            assert_ne!(anna, other);
+        }
+    }
+
+    #[test]
+    fn claims_scopes_and_expiry_do_not_change_who_it_is() {
+        let plain = Principal::authenticated("jwt", "i", "s", "");
+        let rich = plain
+            .clone()
+            .with_claims(RawJson::empty_object())
+            .with_scopes(vec!["read".to_owned()])
+            .with_expiry(SystemTime::UNIX_EPOCH);
+        assert_eq!(plain.id(), rich.id());
+        assert_eq!(rich.scopes(), ["read"]);
     }
 }

@@ -6,12 +6,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
-use isthmus_exchange::{Challenge, Credentials, Principal};
+use isthmus_exchange::Principal;
 
+use crate::admission::admit;
 use crate::answer::{HttpResponse, TurnedAway, method_not_allowed, text};
 use crate::cors;
 use crate::face::RouteFace;
@@ -68,9 +68,9 @@ async fn admitted(
         return cors::preflight(&parts.headers, allowed);
     }
     let face = endpoint.face();
-    let principal = match authenticate(face, &parts, peer).await {
+    let principal = match admit(face, &parts, peer).await {
         Ok(principal) => principal,
-        Err(challenge) => return challenged(challenge),
+        Err(refused) => return refused,
     };
     let visit = Visit {
         listener,
@@ -106,34 +106,6 @@ fn health(listener: &Listener, parts: &Parts) -> Option<HttpResponse> {
         }
         _ => None,
     }
-}
-
-async fn authenticate(
-    face: &RouteFace,
-    parts: &Parts,
-    peer: Option<SocketAddr>,
-) -> Result<Principal, Challenge> {
-    let Some(authenticator) = &face.authenticator else {
-        return Ok(Principal::anonymous());
-    };
-    let authorization = parts.headers.get(AUTHORIZATION);
-    let credentials = Credentials {
-        authorization: authorization.and_then(|value| value.to_str().ok()),
-        address: peer,
-    };
-    authenticator.authenticate(credentials).await
-}
-
-fn challenged(challenge: Challenge) -> HttpResponse {
-    let status = StatusCode::from_u16(challenge.status).unwrap_or(StatusCode::UNAUTHORIZED);
-    let mut response = TurnedAway::new(status, challenge.message).response();
-    let header = challenge
-        .header
-        .and_then(|header| HeaderValue::try_from(header).ok());
-    if let Some(header) = header {
-        response.headers_mut().insert(WWW_AUTHENTICATE, header);
-    }
-    response
 }
 
 fn no_such_path(view: &View) -> HttpResponse {

@@ -5,6 +5,7 @@
 //! here. Knows nothing of backends: it is handed a `BoxStage` and, if callers are to be known, an `Authenticator`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod admission;
 mod answer;
 mod body;
 mod connection;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use isthmus_exchange::{
     Acknowledged, Attachment, Authenticator, BoxFuture, Challenge, Credentials, Error, ErrorKind,
-    Event, ListenFilter, Principal,
+    Event, Field, ListenFilter, Principal,
 };
 use isthmus_protocol::{LogLevel, Revision};
 use isthmus_seal::SealKeys;
@@ -233,11 +233,12 @@ impl Authenticator for ByToken {
         credentials: Credentials<'a>,
     ) -> BoxFuture<'a, Result<Principal, Challenge>> {
         Box::pin(async move {
-            match credentials.authorization {
-                Some(token) => Ok(Principal::authenticated("token", "", token, "")),
-                None => Err(Challenge {
+            match credentials.headers.field("authorization") {
+                Field::Text(token) => Ok(Principal::authenticated("token", "", token, "")),
+                _ => Err(Challenge {
                     status: 401,
-                    header: Some("Bearer realm=\"test\"".into()),
+                    headers: vec!["Bearer realm=\"test\"".into()],
+                    retry_after: None,
                     message: "who are you?".into(),
                 }),
             }
