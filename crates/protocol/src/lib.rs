@@ -23,6 +23,7 @@ pub mod result;
 mod scan;
 mod server_capabilities;
 pub mod sse;
+pub mod tasks;
 mod uri_template;
 pub mod visit;
 
