@@ -57,9 +57,10 @@ impl Fleet {
             guard: PathBuf::from("/proc/self/exe"),
             strangers: strangers(config),
         };
+        let parking = shared.parking.clone();
         let fleet = Self {
             shared,
-            router: Router::new(keys, Arc::new(AllVisible), background),
+            router: Router::new(keys, Arc::new(AllVisible), parking, background),
         };
         fleet.apply(config)?;
         Ok(fleet)

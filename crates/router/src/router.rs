@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
+use isthmus_backend::Parking;
 use isthmus_catalog::Catalog;
 use isthmus_config::Route;
 use isthmus_exchange::{
@@ -29,6 +30,7 @@ pub struct Router(Arc<Shared>);
 struct Shared {
     keys: Arc<SealKeys>,
     visibility: Arc<dyn Visibility>,
+    parking: Parking,
     /// Where keepers and rebuilders run: not with the requests.
     background: Handle,
     fleet: ArcSwap<Fleet>,
@@ -57,11 +59,19 @@ pub struct Reloaded {
 
 impl Router {
     /// A router without routes. Everything it starts runs on `background`.
+    ///
+    /// `parking` has to be the one that its backends park calls in.
     #[must_use]
-    pub fn new(keys: Arc<SealKeys>, visibility: Arc<dyn Visibility>, background: Handle) -> Self {
+    pub fn new(
+        keys: Arc<SealKeys>,
+        visibility: Arc<dyn Visibility>,
+        parking: Parking,
+        background: Handle,
+    ) -> Self {
         Self(Arc::new(Shared {
             keys,
             visibility,
+            parking,
             background,
             fleet: ArcSwap::default(),
             reloading: Mutex::new(()),

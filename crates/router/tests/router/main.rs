@@ -12,7 +12,8 @@ mod watching;
 
 use std::sync::Arc;
 
-use isthmus_config::Route;
+use isthmus_backend::Parking;
+use isthmus_config::{Bounds, Route};
 use isthmus_exchange::{
     AllVisible, Attachment, BoxStage, Caller, ClientCapabilities, Complete, Error, Event, ItemKind,
     ListenFilter, Notice, Outcome, Principal, Reply, Request, RouteName, Scope, ScopeId, Step,
@@ -34,6 +35,7 @@ fn router<const N: usize>(backends: [&Arc<Scripted>; N]) -> (Router, BoxStage) {
     let router = Router::new(
         Arc::new(SealKeys::generate()),
         Arc::new(AllVisible),
+        Parking::new(&Bounds::default(), Handle::current()),
         Handle::current(),
     );
     serve(&router, backends);
