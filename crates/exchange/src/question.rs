@@ -1,5 +1,7 @@
 //! What a backend asks while a request runs.
 
+use std::task::{Context, Poll};
+
 use isthmus_protocol::{JsonRpcError, Method, RawJson};
 use tokio::sync::oneshot;
 
@@ -55,8 +57,28 @@ impl Question {
         let _ = self.answer.send(answer);
     }
 
+    /// The same question once more, to be handed on while this one waits for its answer.
+    #[must_use]
+    pub fn relay(&self) -> (Self, oneshot::Receiver<Answer>) {
+        let (backend, method) = (self.backend.clone(), self.method.clone());
+        let (mut question, answered) = Self::new(backend, method, self.params.clone());
+        question.elicitation_id.clone_from(&self.elicitation_id);
+        (question, answered)
+    }
+
     /// Completes when the backend no longer wants an answer.
     pub async fn withdrawn(&mut self) {
         self.answer.closed().await;
+    }
+
+    /// Polls whether the backend no longer wants an answer.
+    pub fn poll_withdrawn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.answer.poll_closed(context)
+    }
+
+    /// Whether the backend no longer wants an answer.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.answer.is_closed()
     }
 }

@@ -63,7 +63,7 @@ pub struct LogRecord {
 }
 
 /// How a request ended when it did not fail.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Outcome {
     /// The result.
     Complete(Complete),
