@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::in_flight::InFlight;
+use crate::questions::Questions;
 use crate::streams::Streams;
 
 /// What `initialize` settled.
@@ -40,6 +41,7 @@ pub struct Session {
     caller: Arc<Caller>,
     lifecycle: Mutex<Lifecycle>,
     in_flight: InFlight,
+    questions: Questions,
     streams: Streams,
     /// Milliseconds after `opened`.
     last_used: AtomicU64,
@@ -62,7 +64,14 @@ enum Lifecycle {
 }
 
 impl Session {
-    pub(crate) fn new(id: Arc<str>, scope: u128, new: NewSession, streams: Streams) -> Self {
+    /// `first_question` is the id of the first question to the client, see [`Questions`].
+    pub(crate) fn new(
+        id: Arc<str>,
+        scope: u128,
+        new: NewSession,
+        streams: Streams,
+        first_question: u64,
+    ) -> Self {
         // A part of the body that `initialize` came in would keep all of it in memory.
         let client_info = new
             .client_info
@@ -84,6 +93,7 @@ impl Session {
             }),
             lifecycle: Mutex::new(Lifecycle::Handshaking),
             in_flight: InFlight::new(IN_FLIGHT),
+            questions: Questions::new(first_question, QUESTIONS),
             streams,
             last_used: AtomicU64::new(0),
             rebuilt: AtomicBool::new(false),
@@ -121,10 +131,17 @@ impl Session {
         self.caller.revision
     }
 
-    /// Whether broken streams of this session can be resumed: only clients of 2025-11-25 can read the priming event
-    /// that this begins with (LS-10).
+    /// Whether broken streams of this session can be resumed: their events have ids, and what was sent is kept for a
+    /// while. Part of Streamable HTTP from its first revision on.
     #[must_use]
     pub fn is_resumable(&self) -> bool {
+        self.caller.revision >= Revision::V2025_03_26
+    }
+
+    /// Whether a stream begins with an event that has an id and no data, so that it can be resumed from its very
+    /// beginning, and says when to come back. Older clients stumble over the empty data (LS-10, trap 23).
+    #[must_use]
+    pub fn is_primed(&self) -> bool {
         self.caller.revision >= Revision::V2025_11_25
     }
 
@@ -132,6 +149,12 @@ impl Session {
     #[must_use]
     pub const fn in_flight(&self) -> &InFlight {
         &self.in_flight
+    }
+
+    /// What the client was asked and has not answered yet.
+    #[must_use]
+    pub const fn questions(&self) -> &Questions {
+        &self.questions
     }
 
     /// The streams.
@@ -230,5 +253,7 @@ impl Drop for Session {
 
 /// Requests that one session may have running.
 const IN_FLIGHT: usize = 512;
+/// Questions that one client may have before it.
+const QUESTIONS: usize = 64;
 /// Longest `clientInfo` that is kept, in bytes. Icons can make it long, and nothing depends on it.
 const LONGEST_CLIENT_INFO: usize = 2048;

@@ -39,7 +39,6 @@ async fn progress_comes_on_the_stream_of_its_request() {
     let mut answer = asking.await.unwrap();
     assert!(answer.is_stream());
     let event = answer.event().await.unwrap();
-    assert_eq!(event.id, None, "clients before 2025-11-25 get no event ids");
     let message: serde_json::Value = serde_json::from_slice(&event.data).unwrap();
     assert_eq!(
         message["params"],
@@ -96,6 +95,42 @@ async fn a_client_of_2025_11_25_resumes_exactly_the_stream_that_broke() {
     assert_eq!(whole.message().await.unwrap()["params"]["progress"], 2);
     assert_eq!(whole.message().await.unwrap()["id"], 1);
     assert!(whole.message().await.is_none());
+}
+
+#[tokio::test]
+async fn older_clients_resume_too_and_get_no_event_without_data() {
+    for revision in ["2025-03-26", "2025-06-18"] {
+        let mut gateway = start().await;
+        let client = gateway.session(revision).await;
+        let asking = client.posting(&call_with_token());
+        let steps = gateway.script.call().await.begin();
+        steps.progress(r#"{"progress":1}"#).await;
+        let mut answer = asking.await.unwrap();
+        let first = answer.event().await.unwrap();
+        assert!(
+            !first.data.is_empty() && first.retry.is_none(),
+            "{revision}"
+        );
+        drop(answer);
+        steps.progress(r#"{"progress":2}"#).await;
+        let resuming = client.with("last-event-id", first.id.as_deref().unwrap());
+        let mut rest = resuming.get().await;
+        let second = rest.event().await.unwrap();
+        assert!(!second.data.is_empty(), "{revision}");
+        steps.finish(r#"{"content":[]}"#).await;
+        assert_eq!(rest.message().await.unwrap()["id"], 1);
+        assert!(rest.message().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn clients_of_2024_11_05_know_no_resumption() {
+    let mut gateway = start().await;
+    let client = gateway.session("2024-11-05").await;
+    let asking = client.posting(&call_with_token());
+    let steps = gateway.script.call().await.begin();
+    steps.progress(r#"{"progress":1}"#).await;
+    assert_eq!(asking.await.unwrap().event().await.unwrap().id, None);
 }
 
 #[tokio::test]

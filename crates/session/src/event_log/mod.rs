@@ -57,6 +57,16 @@ struct State {
     closed: Option<Instant>,
 }
 
+/// What became of a message.
+enum Written {
+    /// It stands at this place.
+    At(u64),
+    /// The reader is too far behind.
+    Not,
+    /// It is thrown away: nobody would ever read it.
+    ForNobody,
+}
+
 #[derive(Debug)]
 struct Attached {
     generation: u64,
@@ -112,29 +122,63 @@ impl EventLog {
         self.write_either(message, true).await;
     }
 
-    async fn write_either(&self, message: Bytes, is_answer: bool) {
+    /// Writes a message that needs an answer; otherwise as [`EventLog::write`]. Returns its place, by which it can be
+    /// taken back; `None` if nobody will ever read it.
+    pub async fn write_question(&self, message: Bytes) -> Option<u64> {
+        self.write_either(message, false).await
+    }
+
+    async fn write_either(&self, message: Bytes, is_answer: bool) -> Option<u64> {
         loop {
             let room = self.room.notified();
-            if self.try_write(&message, is_answer) {
-                return;
+            match self.try_write(&message, is_answer) {
+                Written::At(place) => return Some(place),
+                Written::ForNobody => return None,
+                Written::Not => room.await,
             }
-            room.await;
         }
     }
 
-    /// `false` if the reader is too far behind.
-    fn try_write(&self, message: &Bytes, is_answer: bool) -> bool {
+    fn try_write(&self, message: &Bytes, is_answer: bool) -> Written {
         let mut state = self.lock();
-        if state.closed.is_some() {
-            return true;
+        if state.is_lost() {
+            return Written::ForNobody;
         }
         if state.reader.is_some() && state.backlog() >= BACKLOG {
-            return false;
+            return Written::Not;
         }
-        let waker = self.append(&mut state, message.clone(), is_answer);
+        let (place, waker) = self.append(&mut state, message.clone(), is_answer);
         drop(state);
         wake(waker);
-        true
+        Written::At(place)
+    }
+
+    /// Takes a message back, so that nobody reads it from now on: what was answered is not asked again when a stream is
+    /// resumed. Whether a reader had taken it.
+    pub fn retract(&self, place: u64) -> bool {
+        let mut state = self.lock();
+        let index = state.events.partition_point(|event| event.sequence < place);
+        if state.events.get(index).is_some_and(|e| e.sequence == place)
+            && let Some(event) = state.events.remove(index)
+            && state.kept
+        {
+            self.budget.subtract(event.message.len());
+        }
+        let taken = place <= state.read;
+        drop(state);
+        self.room.notify_waiters();
+        taken
+    }
+
+    /// Completes when nobody will ever read what is written.
+    pub async fn lost(&self) {
+        loop {
+            let changed = self.room.notified();
+            if self.lock().is_lost() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Writes one message if there is room. `false`: it was not written.
@@ -146,7 +190,7 @@ impl EventLog {
         if state.reader.is_none() && !state.kept {
             return false;
         }
-        let waker = self.append(&mut state, message.clone(), false);
+        let (_, waker) = self.append(&mut state, message.clone(), false);
         drop(state);
         wake(waker);
         true
@@ -209,23 +253,24 @@ impl EventLog {
         unread
     }
 
-    fn append(&self, state: &mut State, message: Bytes, is_answer: bool) -> Option<Waker> {
+    /// Returns the message's place, and the reader to wake.
+    fn append(&self, state: &mut State, message: Bytes, is_answer: bool) -> (u64, Option<Waker>) {
         state.last += 1;
-        if state.reader.is_none() && !state.kept {
-            // Nobody is there, and nobody can come back.
-            return None;
+        let sequence = state.last;
+        if state.is_lost() {
+            return (sequence, None);
         }
         if state.kept {
             self.budget.add(message.len());
         }
-        let sequence = state.last;
         state.events.push_back(StoredEvent {
             sequence,
             message,
             is_answer,
         });
         self.trim(state);
-        state.reader.as_mut().and_then(|reader| reader.waker.take())
+        let waker = state.reader.as_mut().and_then(|reader| reader.waker.take());
+        (sequence, waker)
     }
 
     /// Lets go of what need not or must not be held any longer.
@@ -259,8 +304,15 @@ impl EventLog {
 }
 
 impl State {
+    /// Events that no reader has taken.
     fn backlog(&self) -> usize {
-        usize::try_from(self.last - self.read).unwrap_or(usize::MAX)
+        let read = self.read;
+        self.events.len() - self.events.partition_point(|event| event.sequence <= read)
+    }
+
+    /// Whether nobody is there, and nobody can come back.
+    fn is_lost(&self) -> bool {
+        self.closed.is_some() || (self.reader.is_none() && !self.kept)
     }
 
     fn bytes(&self) -> usize {

@@ -133,3 +133,53 @@ async fn the_budget_gets_everything_back() {
     assert_eq!(budget.kept(), 0);
     assert_eq!(total.load(std::sync::atomic::Ordering::Relaxed), 0);
 }
+
+#[tokio::test]
+async fn what_was_taken_back_is_not_read_again() {
+    let log = log_with(1000);
+    log.keep();
+    let mut reader = log.read_from(0);
+    log.write(message("a")).await;
+    let question = log.write_question(message("q")).await.unwrap();
+    log.write(message("b")).await;
+    assert_eq!(reader.next().await.unwrap().message, "a");
+    assert!(!log.retract(question), "nobody had read it");
+    assert_eq!(reader.next().await.unwrap().message, "b");
+    let asked = log.write_question(message("r")).await.unwrap();
+    assert_eq!(reader.next().await.unwrap().message, "r");
+    assert!(log.retract(asked));
+    log.close(Some(message("end")));
+    let seen = rest(log.read_from(0)).await;
+    assert_eq!(seen, [(1, "a".into()), (3, "b".into()), (5, "end".into())]);
+}
+
+#[tokio::test]
+async fn messages_that_were_taken_back_hold_no_writer_up() {
+    let log = log_with(1000);
+    let mut reader = log.read_from(0);
+    for _ in 0..BACKLOG {
+        let question = log.write_question(message("q")).await.unwrap();
+        log.retract(question);
+    }
+    log.write(message("a")).await;
+    assert_eq!(reader.next().await.unwrap().message, "a");
+}
+
+#[tokio::test]
+async fn a_log_is_lost_when_nobody_reads_it_and_nobody_can_come_back() {
+    let log = log_with(1000);
+    let reader = log.read_from(0);
+    let mut lost = std::pin::pin!(log.lost());
+    assert!(futures_util::poll!(lost.as_mut()).is_pending());
+    drop(reader);
+    lost.await;
+    assert_eq!(log.write_question(message("q")).await, None);
+
+    let log = log_with(1000);
+    log.keep();
+    assert!(log.write_question(message("q")).await.is_some());
+    let mut lost = std::pin::pin!(log.lost());
+    assert!(futures_util::poll!(lost.as_mut()).is_pending());
+    log.close(None);
+    lost.await;
+}

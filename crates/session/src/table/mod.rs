@@ -226,7 +226,10 @@ impl SessionTable {
             client_info,
             address,
         };
-        let session = Arc::new(Session::new(Arc::clone(&id), reference.id, new, streams));
+        // Within 31 bits: some clients read ids as such numbers.
+        let first_question = u64::from(random_id() as u32 >> 2);
+        let session = Session::new(Arc::clone(&id), reference.id, new, streams, first_question);
+        let session = Arc::new(session);
         sessions.insert(id, Arc::clone(&session));
         Ok(session)
     }

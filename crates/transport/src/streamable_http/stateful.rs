@@ -1,7 +1,7 @@
 //! Requests and notifications of a session.
 //!
 //! A request runs in a task of the session's own; the POST that brought it only listens. If the connection breaks, the
-//! request goes on (LS-8), and a client of 2025-11-25 can ask for the rest of its stream.
+//! request goes on (LS-8), and the client can ask for the rest of its stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,10 +138,10 @@ impl Drop for ClosedAtEnd {
     }
 }
 
-/// How long headers wait for the first event (design §4). A session that can resume should have its first event id
-/// before its connection can break; to others JSON is kinder than a stream.
+/// How long headers wait for the first event (design §4). A client that can read an event without data should have its
+/// first event id before its connection can break; to others JSON is kinder than a stream.
 pub(crate) fn hold_time(session: &Session) -> Duration {
-    if session.is_resumable() {
+    if session.is_primed() {
         Duration::from_millis(50)
     } else {
         Duration::from_secs(5)

@@ -134,8 +134,8 @@ pub(crate) struct SessionStream {
 }
 
 impl SessionStream {
-    /// A stream that goes on where `reader` stands. For a session that can resume it begins with an event that names the
-    /// place (LS-10); older clients would stumble over that one's empty data, so they get a comment.
+    /// A stream that goes on where `reader` stands. For a client that can read it it begins with an event that names the
+    /// place (LS-10), for others with a comment.
     pub(crate) fn new(
         session: Arc<Session>,
         reader: EventReader,
@@ -144,7 +144,7 @@ impl SessionStream {
         closing: Option<CancellationToken>,
     ) -> Self {
         let numbered = session.is_resumable();
-        let first = if numbered {
+        let first = if session.is_primed() {
             let id = EventId {
                 stream: reader.log().number(),
                 sequence: from,
