@@ -73,8 +73,7 @@ fn add(
     let kind = match property.get("type").and_then(Value::as_str) {
         Some("string") => Kind::String,
         Some("boolean") => Kind::Boolean,
-        // The text names integers only; the official suite annotates numbers too, and the SDKs let them pass.
-        Some("integer" | "number") => Kind::Number,
+        Some("integer") => Kind::Number,
         _ => return Err(InvalidHeaderParameter::Type(name.to_owned())),
     };
     if found.iter().any(|other| other.header == header) {

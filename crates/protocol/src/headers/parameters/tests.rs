@@ -138,6 +138,11 @@ fn annotations_that_break_the_rules_make_the_tool_invalid() {
         property(r#"{"x-mcp-header":"A"}"#),
         Err(Invalid::Type("A".to_owned()))
     );
+    // A fraction has more than one text.
+    assert_eq!(
+        property(r#"{"type":"number","x-mcp-header":"A"}"#),
+        Err(Invalid::Type("A".to_owned()))
+    );
     let items = r#"{"type":"array","items":{"type":"string","x-mcp-header":"A"}}"#;
     assert_eq!(property(items), Err(Invalid::Unreachable));
     for schema in [
