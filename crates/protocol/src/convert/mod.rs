@@ -3,11 +3,14 @@
 //! Results and definitions are converted each by itself and still fit together: clients check `structuredContent`
 //! against `outputSchema`, so the schema is changed in such a way that the value can follow without knowing it.
 //! Nothing is converted towards newer revisions: they add only members of the hop, which the stamps write.
+//! A question that a revision has no words for is not asked.
 
 mod definition;
+mod question;
 mod result;
 
 pub use definition::downgrade_definition;
+pub use question::{Inexpressible, downgrade_question};
 pub use result::downgrade_result;
 
 use crate::object::ObjectEdit;

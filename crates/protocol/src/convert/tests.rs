@@ -138,3 +138,93 @@ fn progress_messages_and_completions_are_unknown_to_the_oldest() {
         r#"{"tools":{}}"#
     );
 }
+
+fn question(method: &Method, params: &str, revision: Revision) -> Result<String, Inexpressible> {
+    downgrade_question(method, &raw(params), revision, false).map(|params| params.to_string())
+}
+
+#[test]
+fn a_form_is_asked_from_2025_06_18_on_with_choices_it_knows() {
+    let form = r#"{"mode":"form","message":"m","requestedSchema":{"type":"object","properties":{"a":{"type":"string","oneOf":[{"const":"r","title":"Red"},{"const":"g"}],"default":"r"},"b":{"type":"string","enum":["x"]},"c":{"type":"integer","minimum":1.0}},"required":["a"]}}"#;
+    let plain = r#"{"message":"m","requestedSchema":{"type":"object","properties":{"a":{"type":"string","default":"r","enum":["r","g"],"enumNames":["Red","g"]},"b":{"type":"string","enum":["x"]},"c":{"type":"integer","minimum":1.0}},"required":["a"]}}"#;
+    let ask = |revision| question(&Method::ElicitationCreate, form, revision);
+    assert_eq!(ask(Revision::V2025_11_25).unwrap(), form);
+    assert_eq!(ask(Revision::V2025_06_18).unwrap(), plain);
+    assert!(ask(Revision::V2025_03_26).is_err());
+    assert!(ask(Revision::V2024_11_05).is_err());
+}
+
+#[test]
+fn what_2025_06_18_cannot_ask_its_user_is_not_asked() {
+    let several = r#"{"message":"m","requestedSchema":{"type":"object","properties":{"a":{"type":"array","items":{"type":"string","enum":["x"]}}}}}"#;
+    let url = r#"{"mode":"url","message":"m","url":"https://x.example"}"#;
+    for params in [several, url] {
+        let ask = |revision| question(&Method::ElicitationCreate, params, revision);
+        assert_eq!(ask(Revision::V2025_11_25).unwrap(), params);
+        assert!(ask(Revision::V2025_06_18).is_err(), "{params}");
+    }
+}
+
+#[test]
+fn a_message_of_several_blocks_becomes_several_where_only_one_may_stand() {
+    let several = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"audio","data":""}],"_meta":{"k":1}},{"role":"assistant","content":{"type":"text","text":"b"}}],"maxTokens":5,"toolChoice":{"mode":"auto"}}"#;
+    let single = r#"{"messages":[{"role":"user","content":{"type":"text","text":"a"},"_meta":{"k":1}},{"role":"user","content":{"type":"audio","data":""},"_meta":{"k":1}},{"role":"assistant","content":{"type":"text","text":"b"}}],"maxTokens":5}"#;
+    let ask = |revision, tools| {
+        let method = Method::SamplingCreateMessage;
+        downgrade_question(&method, &raw(several), revision, tools).map(|p| p.to_string())
+    };
+    assert_eq!(ask(Revision::V2025_11_25, true).unwrap(), several);
+    assert_eq!(ask(Revision::V2025_11_25, false).unwrap(), single);
+    assert_eq!(ask(Revision::V2025_06_18, true).unwrap(), single);
+    assert_eq!(ask(Revision::V2025_03_26, false).unwrap(), single);
+    assert!(ask(Revision::V2024_11_05, false).is_err(), "audio");
+}
+
+#[test]
+fn sampling_with_tools_is_asked_only_of_those_who_know_and_offer_it() {
+    for params in [
+        r#"{"messages":[],"tools":[{"name":"t"}]}"#,
+        r#"{"messages":[{"role":"user","content":{"type":"tool_result"}}]}"#,
+        r#"{"messages":[{"role":"assistant","content":[{"type":"tool_use"}]}]}"#,
+    ] {
+        let ask = |revision, tools| {
+            downgrade_question(
+                &Method::SamplingCreateMessage,
+                &raw(params),
+                revision,
+                tools,
+            )
+        };
+        assert_eq!(ask(Revision::V2025_11_25, true).unwrap().as_str(), params);
+        assert!(ask(Revision::V2025_11_25, false).is_err(), "{params}");
+        assert!(ask(Revision::V2025_06_18, true).is_err(), "{params}");
+    }
+    let none = r#"{"messages":[],"tools":[]}"#;
+    let asked = question(&Method::SamplingCreateMessage, none, Revision::V2024_11_05);
+    assert_eq!(asked.unwrap(), r#"{"messages":[]}"#);
+}
+
+#[test]
+fn a_question_carries_nothing_of_another_hop() {
+    let stamped = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","progressToken":1,"x":2}}"#;
+    for revision in Revision::ALL {
+        let asked = question(&Method::RootsList, stamped, revision);
+        assert_eq!(asked.unwrap(), r#"{"_meta":{"x":2}}"#);
+    }
+    assert!(question(&Method::ToolsCall, "{}", Revision::LATEST).is_err());
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_question_is_survived(params: String, message: String) {
+        let message = RawJson::string(&message).to_string();
+        for text in [params, format!(r#"{{"messages":[{message},{{"content":[{message}]}}],"requestedSchema":{{"properties":{{"a":{message},"b":{{"oneOf":[{message}]}}}}}}}}"#)] {
+            let Ok(params) = RawJson::parse(text) else { continue };
+            for revision in Revision::ALL {
+                for method in [Method::ElicitationCreate, Method::SamplingCreateMessage, Method::RootsList] {
+                    let _ = downgrade_question(&method, &params, revision, false);
+                }
+            }
+        }
+    }
+}
