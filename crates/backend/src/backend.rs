@@ -167,31 +167,23 @@ impl Backend {
                 .target
                 .and_then(|target| target.item)
                 .map(|item| item.native_definition.clone()),
-            deadline: Some(deadline),
             asker: None,
         };
         let raise_to = outgoing.wants.log_level.filter(|_| !own_choice);
-        let sent = self.send(
-            &request.caller,
-            outgoing.clone(),
-            request.retry.as_ref(),
-            raise_to,
-        );
-        let (lease, reply) = match tokio::time::timeout_at(deadline, sent).await {
-            Ok(Err(error)) if answered_with(&error, code::HEADER_MISMATCH) => {
-                // The tool's schema has changed under us: look again and try once more (MC-2).
-                outgoing.tool = self.fresh_definition(&outgoing).await?;
-                self.send(
-                    &request.caller,
-                    outgoing.clone(),
-                    request.retry.as_ref(),
-                    raise_to,
-                )
-                .await?
+        let (caller, retry) = (&request.caller, request.retry.as_ref());
+        let sending = async {
+            match self.send(caller, outgoing.clone(), retry, raise_to).await {
+                Err(error) if answered_with(&error, code::HEADER_MISMATCH) => {
+                    // The tool's schema has changed under us: look again and try once more (MC-2).
+                    outgoing.tool = self.fresh_definition(&outgoing).await?;
+                    self.send(caller, outgoing, retry, raise_to).await
+                }
+                sent => sent,
             }
-            Ok(sent) => sent?,
-            Err(_) => return Err(self.timed_out()),
         };
+        let (lease, reply) = tokio::time::timeout_at(deadline, sending)
+            .await
+            .unwrap_or_else(|_| Err(self.timed_out()))?;
         Ok(match reply.into_ready() {
             Ok(outcome) => Reply::ready(outcome),
             Err(reply) => {

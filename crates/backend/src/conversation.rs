@@ -13,7 +13,6 @@ use isthmus_exchange::{
 };
 use isthmus_protocol::{Method, RawJson};
 use tokio::sync::broadcast;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// One open conversation with a backend in its era.
@@ -51,6 +50,8 @@ pub(crate) trait Conversation: Send + Sync + fmt::Debug {
 }
 
 /// One request on its way to a backend: native names, no hop members.
+///
+/// A conversation gives it as much time as it takes: whoever waits for the answer knows when to stop.
 #[derive(Debug, Clone)]
 pub(crate) struct Outgoing {
     /// What is asked.
@@ -65,8 +66,6 @@ pub(crate) struct Outgoing {
     pub(crate) capabilities: RawJson,
     /// The native definition of the tool that is called: `Mcp-Param` headers come from its schema (MC-2).
     pub(crate) tool: Option<RawJson>,
-    /// When to give up waiting for the first sign of an answer; what follows is up to whoever holds the reply.
-    pub(crate) deadline: Option<Instant>,
     /// Who can be asked while the request runs; nobody if `None`.
     pub(crate) asker: Option<Asker>,
 }
@@ -90,7 +89,6 @@ impl Outgoing {
             trace: TraceContext::default(),
             capabilities: RawJson::empty_object(),
             tool: None,
-            deadline: None,
             asker: None,
         }
     }

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
-use isthmus_exchange::{BackendName, Error, ErrorKind, Outcome, Reply, Step};
+use isthmus_exchange::{BackendName, Error, Outcome, Reply, Step};
 use isthmus_protocol::Method;
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::call_buffer::{Answer, Arrival, CallBuffer};
 use super::link::Link;
@@ -29,7 +28,6 @@ pub(super) struct Call {
     id: u64,
     buffer: Arc<CallBuffer>,
     cancellable: bool,
-    deadline: Option<Pin<Box<Sleep>>>,
     finished: bool,
 }
 
@@ -45,15 +43,8 @@ impl Call {
             id,
             buffer,
             cancellable,
-            deadline: None,
             finished: false,
         }
-    }
-
-    /// The same call, given up at `deadline`.
-    pub(super) fn until(mut self, deadline: Option<Instant>) -> Self {
-        self.deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
-        self
     }
 
     /// Whether the answer has arrived.
@@ -90,21 +81,9 @@ impl Call {
     }
 
     fn poll_arrival(&mut self, context: &mut Context<'_>) -> Poll<Arrival> {
-        if let Poll::Ready(arrival) = self.buffer.poll_take(context) {
-            self.finished |= matches!(arrival, Arrival::Answer(_));
-            return Poll::Ready(arrival);
-        }
-        if let Some(deadline) = &mut self.deadline {
-            ready!(deadline.as_mut().poll(context));
-            self.deadline = None;
-            self.link.shared.abandon(self.id, self.cancellable);
-            self.finished = true;
-            let backend = self.backend();
-            let message = format!("backend `{backend}` did not answer in time");
-            let kind = ErrorKind::TimedOut(Some(backend.clone()));
-            return Poll::Ready(Arrival::Answer(Err(Error::new(kind, message))));
-        }
-        Poll::Pending
+        let arrival = ready!(self.buffer.poll_take(context));
+        self.finished |= matches!(arrival, Arrival::Answer(_));
+        Poll::Ready(arrival)
     }
 }
 

@@ -10,7 +10,6 @@ use isthmus_protocol::params::{TraceStamp, stamp_stateful};
 use isthmus_protocol::{Id, Method, RawJson};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, broadcast};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::call::Reading;
@@ -56,7 +55,6 @@ impl StatefulDuplex {
             params,
             wants,
             trace,
-            deadline,
             capabilities: _,
             tool: _,
             asker: _,
@@ -73,20 +71,17 @@ impl StatefulDuplex {
             acknowledged: None,
             cancellable: true,
         };
-        let call = self.link.send(sending).await?.until(deadline);
+        let call = self.link.send(sending).await?;
         call.reply(Reading::Stateful).await
     }
 
     /// Subscribes to `uri` or ends that. False if the server refuses.
     async fn subscribe(&self, method: Method, uri: &str) -> Result<bool, Error> {
         let params = assemble([("uri", RawJson::string(uri))]);
-        let mut outgoing = Outgoing::plain(method, params);
-        outgoing.deadline = Some(Instant::now() + SUBSCRIBE);
-        let answer = match self.send(outgoing).await {
-            Ok(reply) => reply.outcome().await,
-            Err(error) => Err(error),
-        };
-        match answer {
+        let outgoing = Outgoing::plain(method, params);
+        let answered = async { self.send(outgoing).await?.outcome().await };
+        let answer = tokio::time::timeout(SUBSCRIBE, answered).await;
+        match answer.unwrap_or_else(|_| Err(self.silent())) {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.kind(), ErrorKind::Answered { .. }) => {
                 tracing::debug!(backend = %self.link.shared.backend, uri, %error, "a subscription was refused");
@@ -94,6 +89,12 @@ impl StatefulDuplex {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn silent(&self) -> Error {
+        let backend = &self.link.shared.backend;
+        let message = format!("`{backend}` did not answer a subscription in time");
+        Error::new(ErrorKind::TimedOut(Some(backend.clone())), message)
     }
 
     async fn rewatch(&self, wanted: Watch) -> Result<Watch, Error> {

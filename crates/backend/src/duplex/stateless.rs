@@ -65,7 +65,6 @@ impl StatelessDuplex {
             wants,
             trace,
             capabilities,
-            deadline,
             tool: _,
             asker: _,
         } = outgoing;
@@ -91,7 +90,7 @@ impl StatelessDuplex {
             acknowledged,
             cancellable: true,
         };
-        Ok(self.link.send(sending).await?.until(deadline))
+        self.link.send(sending).await
     }
 
     /// Opens a listen for `wanted`, and ends the one before once it is acknowledged: a filter never changes (digest

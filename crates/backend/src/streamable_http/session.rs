@@ -101,6 +101,11 @@ impl Session {
         self.endpoint.limits().pause
     }
 
+    /// How long a request of the gateway's own may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.endpoint.limits().open
+    }
+
     pub(super) fn declared(&self) -> ServerCapabilities {
         ServerCapabilities::parse(&self.facts.capabilities)
     }

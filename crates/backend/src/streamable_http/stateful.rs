@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use super::answer;
+use super::call::Hop;
 use super::endpoint::Endpoint;
 use super::failure::{self, Failure};
 use super::get_stream;
@@ -122,15 +123,17 @@ impl StatefulHttp {
     /// Subscribes to `uri` or ends that; `false` if the backend will not.
     async fn subscription(&self, method: Method, uri: &str) -> Result<bool, Error> {
         let params = object::assemble([("uri", RawJson::string(uri))]);
-        let reply = Arc::clone(&self.session)
-            .request(Outgoing::plain(method, params))
-            .await;
-        let outcome = match reply {
-            Ok(reply) => reply.outcome().await.map(drop),
-            Err(error) => Err(error),
+        let session = Arc::clone(&self.session);
+        let limit = session.patience();
+        let answered = async {
+            let reply = session.request(Outgoing::plain(method, params)).await?;
+            reply.outcome().await
         };
-        match outcome {
-            Ok(()) => Ok(true),
+        let answer = tokio::time::timeout(limit, answered).await;
+        let backend = self.session.backend();
+        let silent = || Err(failure::timed_out(backend, "answer a subscription", limit));
+        match answer.unwrap_or_else(|_| silent()) {
+            Ok(_) => Ok(true),
             Err(error) if matches!(error.kind(), ErrorKind::Answered { .. }) => Ok(false),
             Err(error) => Err(error),
         }

@@ -23,7 +23,6 @@ async fn a_request_describes_itself_in_its_body_and_headers() {
         tool: Some(json(
             r#"{"name":"käse","inputSchema":{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}}}}"#,
         )),
-        deadline: None,
         asker: None,
     };
     let calling = send(&conversation, outgoing);
