@@ -33,6 +33,13 @@ pub struct SplitResult {
     pub result: RawJson,
 }
 
+/// What a result is: some members mean other things in a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Request,
+    Task,
+}
+
 /// The result is not an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a result must be an object")]
@@ -68,14 +75,23 @@ impl SplitResult {
     ///
     /// [`InvalidResult`] if `result` is not an object.
     pub fn parse(result: &RawJson) -> Result<Self, InvalidResult> {
-        let split = Self::read(result, true)?;
+        let split = Self::read(result, Of::Request)?;
         if split.result_type.as_deref() == Some("task") {
-            return Self::read(result, false);
+            return Self::parse_task(result);
         }
         Ok(split)
     }
 
-    fn read(result: &RawJson, ttl_is_the_hops: bool) -> Result<Self, InvalidResult> {
+    /// Takes a result apart that is a task, as that of `tasks/get`: its `ttlMs` and `inputRequests` are its own.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidResult`] if `result` is not an object.
+    pub fn parse_task(result: &RawJson) -> Result<Self, InvalidResult> {
+        Self::read(result, Of::Task)
+    }
+
+    fn read(result: &RawJson, of: Of) -> Result<Self, InvalidResult> {
         let mut members = Members::of(result.as_bytes()).ok_or(InvalidResult)?;
         let mut split = Self::empty(result.clone());
         let mut splice = Splice::new(result.bytes());
@@ -86,9 +102,9 @@ impl SplitResult {
             let text = || scan::string(value).map(std::borrow::Cow::into_owned);
             match &*member.key() {
                 "resultType" => split.result_type = text(),
-                "ttlMs" if ttl_is_the_hops => split.ttl_ms = milliseconds(value),
+                "ttlMs" if of == Of::Request => split.ttl_ms = milliseconds(value),
                 "cacheScope" => split.cache_scope = text(),
-                "inputRequests" => {
+                "inputRequests" if of == Of::Request => {
                     split.input_requests = Some(RawJson::found(result.bytes(), member.value))
                         .filter(RawJson::is_object);
                 }

@@ -142,3 +142,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_task_keeps_its_time_to_live_and_its_questions() {
+    let text = r#"{"resultType":"complete","taskId":"t","ttlMs":5,"inputRequests":{"a":{}},"requestState":"s"}"#;
+    let split = SplitResult::parse_task(&RawJson::parse(text).unwrap()).unwrap();
+    assert_eq!(
+        split.result.as_str(),
+        r#"{"taskId":"t","ttlMs":5,"inputRequests":{"a":{}}}"#
+    );
+    assert_eq!((split.ttl_ms, split.input_requests), (None, None));
+}
