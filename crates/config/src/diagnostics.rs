@@ -111,6 +111,14 @@ impl Complaints {
         self.found.iter().any(|complaint| complaint.path == path)
     }
 
+    /// Whether something was said about `path` or what is below it.
+    pub(crate) fn mention_below(&self, path: &str) -> bool {
+        self.found.iter().any(|complaint| {
+            let rest = complaint.path.strip_prefix(path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
     /// `value`, if there is nothing to complain about.
     pub(crate) fn unless_any<T>(mut self, value: T) -> Result<T, Diagnostics> {
         if self.found.is_empty() {

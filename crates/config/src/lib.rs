@@ -13,20 +13,23 @@ mod document;
 mod environment;
 mod import;
 mod locate;
+mod moment;
 mod reference;
 mod resolve;
 mod yaml;
 
 pub use config::{
-    Alphabet, Backend, BackendBounds, Bounds, Config, EraSetting, Glob, HostPattern, HttpWire,
-    Listener, Located, Location, Log, LogFormat, Names, OriginPattern, Override, Process,
-    ProcessLimits, Restart, Route, SealKey, Secret, SessionPolicy, Shaping, SseWire, StdioWire,
-    Timeouts, Wire,
+    Alphabet, ApiKey, ApiKeys, Authentication, AuthenticationMethod, Backend, BackendBounds,
+    Bounds, Certificate, CertificateName, Config, EraSetting, Glob, HostPattern, HttpWire, Jwks,
+    Jwt, JwtAlgorithm, Listener, Located, Location, Log, LogFormat, Names, OriginPattern, Override,
+    Process, ProcessLimits, PublicUrl, Restart, Route, SealKey, Secret, SessionPolicy, Shaping,
+    SseWire, StdioWire, Timeouts, Wire,
 };
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use document::json_schema;
 pub use environment::Environment;
 pub use import::{Imported, Remark, import};
 pub use locate::{NotFound, locate};
+pub use moment::expiry;
 pub use reference::reference_page;
 pub use resolve::{load, parse};

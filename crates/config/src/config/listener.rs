@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::Location;
+use super::{Location, PublicUrl, Route};
 
 /// Where clients are accepted.
 #[derive(Debug, Clone)]
@@ -16,7 +16,10 @@ pub struct Listener {
     pub allowed_hosts: Vec<HostPattern>,
     /// From which origins browsers may call, defaults included; also the origins that CORS answers.
     pub allowed_origins: Vec<OriginPattern>,
-    /// Whether the operator accepts that everybody who reaches the address may call. Always true on loopback.
+    /// By which URL clients know it; routes stand below.
+    pub public_url: Option<PublicUrl>,
+    /// Whether the operator accepts that everybody who reaches the listener may call the routes that ask nobody who they
+    /// are. Always true if only this machine reaches it.
     pub allow_unauthenticated: bool,
     /// Where it was written, for messages. Does not count in equality.
     pub location: Option<Location>,
@@ -64,9 +67,25 @@ impl Listener {
             address,
             allowed_hosts,
             allowed_origins,
+            public_url: None,
             allow_unauthenticated: ip.is_loopback(),
             location: None,
         }
+    }
+
+    /// Whether only this machine reaches it: it is on loopback, and no public URL says that something passes requests on
+    /// to it from elsewhere.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.address.ip().to_canonical().is_loopback()
+            && self.public_url.as_ref().is_none_or(PublicUrl::is_local)
+    }
+
+    /// By which URL clients know `route` when they reach it here.
+    #[must_use]
+    pub fn url_of(&self, route: &Route) -> Option<PublicUrl> {
+        let below = || Some(self.public_url.as_ref()?.join(&route.path));
+        route.public_url.clone().or_else(below)
     }
 
     /// Whether a request with this `Host` header (or HTTP/2 authority) may be answered.
@@ -94,6 +113,7 @@ impl PartialEq for Listener {
             address,
             allowed_hosts,
             allowed_origins,
+            public_url,
             allow_unauthenticated,
             location: _,
         } = self;
@@ -101,6 +121,7 @@ impl PartialEq for Listener {
             && *address == other.address
             && *allowed_hosts == other.allowed_hosts
             && *allowed_origins == other.allowed_origins
+            && *public_url == other.public_url
             && *allow_unauthenticated == other.allow_unauthenticated
     }
 }

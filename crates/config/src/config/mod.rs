@@ -3,17 +3,23 @@
 //! Two configs are equal if they mean the same; where something was written does not count. A reload keeps every
 //! backend that equals its predecessor.
 
+mod authentication;
 mod backend;
 mod bounds;
 mod glob;
 mod listener;
 mod location;
 mod process;
+mod public_url;
 mod route;
 mod secret;
 
 use std::path::PathBuf;
 
+pub use authentication::{
+    ApiKey, ApiKeys, Authentication, AuthenticationMethod, Certificate, CertificateName, Jwks, Jwt,
+    JwtAlgorithm,
+};
 pub use backend::{
     Backend, BackendBounds, EraSetting, HttpWire, Restart, SessionPolicy, SseWire, StdioWire,
     Timeouts, Wire,
@@ -24,6 +30,7 @@ pub use glob::Glob;
 pub use listener::{HostPattern, Listener, OriginPattern};
 pub use location::{Located, Location};
 pub use process::{Process, ProcessLimits};
+pub use public_url::PublicUrl;
 pub use route::{Alphabet, Names, Override, Route, Shaping};
 pub use secret::Secret;
 
@@ -94,17 +101,21 @@ impl SealKey {
     /// The bytes of the key; `None` cannot happen in a resolved config.
     #[must_use]
     pub fn bytes(&self) -> Option<[u8; 32]> {
-        let text = self.key.expose().as_bytes();
-        let mut bytes = [0; 32];
-        if text.len() != 64 {
-            return None;
-        }
-        for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-            let digits = std::str::from_utf8(pair).ok()?;
-            *byte = u8::from_str_radix(digits, 16).ok()?;
-        }
-        Some(bytes)
+        parse_hex(self.key.expose())
     }
+}
+
+/// 32 bytes from 64 hexadecimal digits.
+pub(crate) fn parse_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let digits = std::str::from_utf8(pair).ok()?;
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 impl Default for Log {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Glob, Location};
+use super::{Authentication, Glob, Location, PublicUrl};
 
 /// An MCP endpoint: which backends it reaches, and how their items look there.
 #[derive(Debug, Clone)]
@@ -26,6 +26,10 @@ pub struct Route {
     pub first_page: usize,
     /// Whether `{path}/sse` and `{path}/messages` serve HTTP+SSE of 2024-11-05.
     pub legacy_sse: bool,
+    /// Who may call, and how they show who they are.
+    pub authentication: Authentication,
+    /// By which URL clients know it, where that is not the listener's and the path.
+    pub public_url: Option<PublicUrl>,
     /// Where it was written, for messages. Does not count in equality.
     pub location: Option<Location>,
 }
@@ -89,6 +93,8 @@ impl Route {
             cold_start: Duration::from_secs(5),
             first_page: 1_000,
             legacy_sse: true,
+            authentication: Authentication::default(),
+            public_url: None,
             location: None,
         }
     }
@@ -107,6 +113,8 @@ impl PartialEq for Route {
             cold_start,
             first_page,
             legacy_sse,
+            authentication,
+            public_url,
             location: _,
         } = self;
         *path == other.path
@@ -118,6 +126,8 @@ impl PartialEq for Route {
             && *cold_start == other.cold_start
             && *first_page == other.first_page
             && *legacy_sse == other.legacy_sse
+            && *authentication == other.authentication
+            && *public_url == other.public_url
     }
 }
 

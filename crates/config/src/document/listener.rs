@@ -18,7 +18,11 @@ pub(crate) struct Listener {
     /// Origins of web pages that may call, as in `https://app.example`, `http://localhost:*` or `*` for any. A listener
     /// on loopback always allows pages of the same machine: `http://localhost:*`, `http://127.0.0.1:*`, `http://[::1]:*`.
     pub(crate) allowed_origins: Option<Vec<Spanned<String>>>,
-    /// Whether everybody who reaches the address may call. Has to be said for any address but loopback.
+    /// The URL by which clients know the listener, such as `https://mcp.example`: its routes are below. Needed for OAuth,
+    /// and where something passes requests on to a listener on loopback. Its host is among the allowed ones.
+    pub(crate) public_url: Option<Spanned<String>>,
+    /// Whether everybody who reaches the listener may call the routes that ask nobody who they are. Has to be said if
+    /// others than this machine reach it: at any address but loopback, or by a public URL.
     #[schemars(extend("default" = false))]
     pub(crate) allow_unauthenticated: Option<Spanned<bool>>,
 }

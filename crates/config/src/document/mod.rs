@@ -4,6 +4,7 @@
 //! and serde all follow them, and their comments are the operator's documentation. What is left out stays `None`;
 //! defaults shown in the schema are taken from the checked settings, so neither can say something else.
 
+mod authentication;
 mod backend;
 mod bounds;
 mod listener;
@@ -16,6 +17,9 @@ mod units;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use authentication::{
+    AlgorithmName, ApiKey, ApiKeys, CertificateName, Jwks, Jwt, Method,
+};
 pub(crate) use backend::{Backend, BackendBounds, EraWord, Http, Restart, SessionsWord, Timeouts};
 pub(crate) use bounds::Bounds;
 pub(crate) use listener::Listener;
@@ -44,6 +48,12 @@ pub(crate) struct Document {
     /// The MCP servers behind the gateway, by name: `[a-z][a-z0-9-]*`, at most 32 characters. Where two offer the same,
     /// the one written first wins.
     pub(crate) backends: Option<Entries<Backend>>,
+    /// How callers of routes show who they are, for every route that does not say so itself, in the order in which it is
+    /// tried: the first method that finds its kind of credential in a request decides. Default: nobody is asked.
+    #[schemars(length(min = 1))]
+    pub(crate) authentication: Option<Vec<Spanned<Method>>>,
+    /// Keys that callers may show, by a name of your choice.
+    pub(crate) api_keys: Option<Entries<ApiKey>>,
     /// What limits everything that comes from the network.
     pub(crate) bounds: Option<Bounds>,
     /// The folder for files that outlast a run, such as the keys of session ids and cursors. Default:

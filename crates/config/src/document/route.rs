@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::WaitText;
+use super::{Method, WaitText};
 use crate::config::Route as Defaults;
 use crate::yaml::{Entries, Spanned};
 
@@ -27,6 +27,15 @@ pub(crate) struct Route {
     /// Items in one page of a list. Large, because some clients never ask for a second page.
     #[schemars(range(min = 1), extend("default" = Defaults::new("").first_page))]
     pub(crate) first_page: Option<usize>,
+    /// How callers show who they are, in the order in which it is tried: the first method that finds its kind of credential
+    /// in a request decides. Default: what `authentication` says for all routes.
+    #[schemars(length(min = 1))]
+    pub(crate) authentication: Option<Vec<Spanned<Method>>>,
+    /// Scopes that every caller needs. Who lacks one is told which are needed, and OAuth clients ask for them.
+    pub(crate) required_scopes: Option<Vec<Spanned<String>>>,
+    /// The URL by which clients know the route, such as `https://mcp.example/mcp`. Tokens have to be made for it. Default:
+    /// the public URL of the listener and the path.
+    pub(crate) public_url: Option<Spanned<String>>,
     /// Whether `{path}/sse` and `{path}/messages` serve clients of 2024-11-05 (HTTP+SSE).
     #[schemars(extend("default" = true))]
     pub(crate) legacy_sse: Option<bool>,

@@ -4,19 +4,29 @@ use std::net::SocketAddr;
 
 use super::Resolver;
 use crate::config::{HostPattern, Listener, OriginPattern};
+use crate::diagnostics::Mark;
 use crate::document;
 use crate::yaml::{Entries, Spanned};
+
+/// A listener and where to point when it may not be as open as it is.
+pub(super) struct ResolvedListener {
+    pub(super) value: Listener,
+    pub(super) address_mark: Mark,
+}
 
 impl Resolver<'_> {
     pub(super) fn listeners(
         &mut self,
         written: Option<Entries<document::Listener>>,
-    ) -> Vec<Listener> {
+    ) -> Vec<ResolvedListener> {
         let Some(written) = written else {
             let address = SocketAddr::from(([127, 0, 0, 1], 8080));
-            return vec![Listener::new("main", address)];
+            return vec![ResolvedListener {
+                value: Listener::new("main", address),
+                address_mark: Mark { line: 1, column: 1 },
+            }];
         };
-        let mut listeners: Vec<Listener> = Vec::new();
+        let mut listeners: Vec<ResolvedListener> = Vec::new();
         for (name, written) in written.0 {
             let path = format!("listeners.{}", name.value);
             let Some(address) = self.address(&written.address, &path) else {
@@ -24,7 +34,8 @@ impl Resolver<'_> {
                 self.origin_patterns(written.allowed_origins.as_deref(), &path);
                 continue;
             };
-            if let Some(other) = listeners.iter().find(|other| clash(other.address, address)) {
+            let mut others = listeners.iter().map(|other| &other.value);
+            if let Some(other) = others.find(|other| clash(other.address, address)) {
                 let message = format!("listener `{}` already takes {}", other.name, other.address);
                 self.complaints
                     .add(written.address.mark, format!("{path}.address"), message);
@@ -37,20 +48,13 @@ impl Resolver<'_> {
             listener
                 .allowed_origins
                 .extend(self.origin_patterns(written.allowed_origins.as_deref(), &path));
-            if let Some(allowed) = &written.allow_unauthenticated {
-                listener.allow_unauthenticated |= allowed.value;
-            }
-            if !listener.allow_unauthenticated {
-                self.complaints.add_with_help(
-                    written.address.mark,
-                    path,
-                    format!(
-                        "everybody who reaches {address} could call: there is no authentication"
-                    ),
-                    "listen on 127.0.0.1, or say `allow_unauthenticated: true`",
-                );
-            }
-            listeners.push(listener);
+            listener.public_url = self.public_url(written.public_url.as_ref(), &path);
+            listener.allow_unauthenticated =
+                listener.is_local() || written.allow_unauthenticated.is_some_and(|said| said.value);
+            listeners.push(ResolvedListener {
+                value: listener,
+                address_mark: written.address.mark,
+            });
         }
         listeners
     }

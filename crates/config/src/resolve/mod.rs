@@ -3,6 +3,7 @@
 //! Each part adds what is wrong to the resolver's complaints and goes on with something harmless, so that one reading
 //! reports every mistake. A config leaves this module only if there was none.
 
+mod authentication;
 mod backend;
 mod bounds;
 mod env_file;
@@ -11,6 +12,7 @@ mod listener;
 mod process;
 mod route;
 mod secret;
+mod who_may_call;
 
 pub(crate) use backend::is_backend_name;
 
@@ -89,9 +91,13 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     fn config(&mut self, document: Document) -> Config {
         let backends = self.backends(document.backends);
+        let callers = self.callers(document.api_keys, document.authentication.as_deref());
+        let mut listeners = self.listeners(document.listeners);
+        let routes = self.routes(document.routes, &backends, &callers);
+        self.who_may_call(&mut listeners, &routes, &callers);
         Config {
-            listeners: self.listeners(document.listeners),
-            routes: self.routes(document.routes, &backends),
+            listeners: listeners.into_iter().map(|found| found.value).collect(),
+            routes,
             backends: backends.into_iter().map(|found| found.value).collect(),
             bounds: self.bounds(document.bounds),
             state_directory: self.state_directory(document.state_directory),

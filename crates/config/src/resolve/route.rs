@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Resolver;
+use super::authentication::Callers;
 use super::backend::ResolvedBackend;
 use crate::config::{Alphabet, Glob, Names, Override, Route, Shaping};
 use crate::diagnostics::Mark;
@@ -14,9 +15,11 @@ impl Resolver<'_> {
         &mut self,
         written: Option<Entries<document::Route>>,
         backends: &[ResolvedBackend],
+        callers: &Callers,
     ) -> Vec<Route> {
         let Some(written) = written else {
             let mut route = Route::new("/mcp");
+            route.authentication.methods.clone_from(&callers.common);
             route.backends = names_of(backends);
             let mark = Mark { line: 1, column: 1 };
             self.prefixes(&route, backends, mark);
@@ -38,7 +41,7 @@ impl Resolver<'_> {
         let mut routes = Vec::new();
         for (path, written) in written.0 {
             self.route_path(&path, written.legacy_sse != Some(false), &mut taken);
-            routes.push(self.route(&path, written, backends));
+            routes.push(self.route(&path, written, backends, callers));
         }
         routes
     }
@@ -48,6 +51,7 @@ impl Resolver<'_> {
         name: &Spanned<String>,
         written: document::Route,
         backends: &[ResolvedBackend],
+        callers: &Callers,
     ) -> Route {
         let path = format!("routes.{}", name.value);
         let mut route = Route::new(&name.value);
@@ -66,6 +70,13 @@ impl Resolver<'_> {
         if let Some(legacy_sse) = written.legacy_sse {
             route.legacy_sse = legacy_sse;
         }
+        route.public_url = self.public_url(written.public_url.as_ref(), &path);
+        route.authentication = self.authentication(
+            written.authentication.as_deref(),
+            written.required_scopes.as_deref(),
+            &name.value,
+            callers,
+        );
         self.prefixes(&route, backends, name.mark);
         let prefixes = prefixes_of(&route, backends);
         for (place, written, kind) in [
@@ -102,6 +113,12 @@ impl Resolver<'_> {
         } else if text.len() > 1 && text.ends_with('/') {
             let shorter = text.trim_end_matches('/');
             Some(("a path does not end with `/`", format!("write `{shorter}`")))
+        } else if text.starts_with("/.well-known/") {
+            let help = "clients look there for what the gateway says of itself";
+            Some((
+                "paths below `/.well-known` are the gateway's own",
+                help.to_owned(),
+            ))
         } else if !text.chars().all(plain)
             || text.contains("//")
             || text.split('/').any(|part| matches!(part, "." | ".."))
