@@ -29,10 +29,16 @@ pub(crate) struct Answer {
 /// What the caller asked and how it speaks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'a> {
-    pub(crate) era: Era,
+    pub(crate) revision: Revision,
     pub(crate) method: &'a Method,
     /// What the caller can be asked for: decides whether "you lack a capability" is true.
     pub(crate) capabilities: &'a ClientCapabilities,
+}
+
+impl Asked<'_> {
+    const fn is_stateless(&self) -> bool {
+        matches!(self.revision.era(), Era::Stateless)
+    }
 }
 
 impl Answer {
@@ -59,7 +65,7 @@ pub(crate) fn answer(error: &Error, asked: Asked<'_>) -> Answer {
         }
         kind => match explained(kind) {
             Some(explained) => refused(error, explained, asked),
-            None => plain(error, asked.era),
+            None => plain(error, asked),
         },
     }
 }
@@ -68,23 +74,26 @@ pub(crate) fn answer(error: &Error, asked: Asked<'_>) -> Answer {
 pub(crate) fn answer_outside_of_calls(error: &Error, era: Era) -> Answer {
     let capabilities = ClientCapabilities::none();
     let asked = Asked {
-        era,
+        revision: match era {
+            Era::Stateless => Revision::LATEST,
+            Era::Stateful => Revision::LATEST_STATEFUL,
+        },
         method: &Method::Ping,
         capabilities: &capabilities,
     };
     answer(error, asked)
 }
 
-/// What a client cannot be asked for in place, in this version of the gateway.
-pub(crate) fn cannot_relay_questions(asked: Asked<'_>) -> Answer {
-    let text = "the server behind this needs to ask you or your model something, and this gateway does not relay \
-                questions yet; call a tool that needs no answer";
-    let data = json!({"kind": "cannotAsk"});
-    told(text.to_owned(), &data, asked)
+/// Whether a client can be told of elicitations by URL: by a question, or by `-32042` (LS-19).
+pub(crate) fn takes_url_elicitations(
+    revision: Revision,
+    capabilities: &ClientCapabilities,
+) -> bool {
+    revision == Revision::V2025_11_25 && capabilities.elicitation_url()
 }
 
-fn plain(error: &Error, era: Era) -> Answer {
-    let stateless = era == Era::Stateless;
+fn plain(error: &Error, asked: Asked<'_>) -> Answer {
+    let stateless = asked.is_stateless();
     let pick = |modern: StatusCode, legacy: StatusCode| if stateless { modern } else { legacy };
     let bad = StatusCode::BAD_REQUEST;
     let (status, code, data) = match error.kind() {
@@ -195,7 +204,12 @@ fn refused(
         }
     }
     let _ = write!(text, "{} ({advice})", error.message());
-    told(text, &data, asked)
+    let mut answer = told(text, &data, asked);
+    // What the request refers to is not there: a parameter that names nothing (digest §3.8).
+    if let (ErrorKind::Expired, Err(body)) = (error.kind(), &mut answer.body) {
+        body.code = code::INVALID_PARAMS;
+    }
+    answer
 }
 
 /// A text that a model should read: an `isError` result where there is one, else an error.
@@ -221,7 +235,7 @@ fn is_error(text: &str) -> RawJson {
 
 /// A JSON-RPC error of a backend (digest §3.3, §3.8).
 fn answered(backend: &BackendName, error: &JsonRpcError, asked: Asked<'_>) -> Answer {
-    let stateless = asked.era == Era::Stateless;
+    let stateless = asked.is_stateless();
     let with = |status, code| Answer {
         status,
         body: Err(JsonRpcError {
@@ -247,13 +261,7 @@ fn answered(backend: &BackendName, error: &JsonRpcError, asked: Asked<'_>) -> An
                 .unwrap_or_else(RawJson::empty_object);
             missing_capability(&required, &error.message, asked)
         }
-        code::URL_ELICITATION_REQUIRED => told(
-            format!(
-                "`{backend}` needs its user to visit a page first, and this gateway does not relay that yet"
-            ),
-            &json!({"kind": "cannotAsk", "backend": backend.as_str(), "original": error}),
-            asked,
-        ),
+        code::URL_ELICITATION_REQUIRED => url_elicitation(backend, error, asked),
         // Stateful servers may mean something by these, and their clients may know what (digest §1.5).
         -32019..=-32000 if !stateless => with(StatusCode::OK, error.code),
         -32768..=-32000 => {
@@ -270,6 +278,24 @@ fn answered(backend: &BackendName, error: &JsonRpcError, asked: Asked<'_>) -> An
     }
 }
 
+/// The user has to visit pages first. The ids in it are ours already; only who knows the code gets it (LS-19), and the
+/// addresses go to nobody else: a link that a model reads is a link that a model may follow (S13).
+fn url_elicitation(backend: &BackendName, error: &JsonRpcError, asked: Asked<'_>) -> Answer {
+    if takes_url_elicitations(asked.revision, asked.capabilities) {
+        return Answer {
+            status: StatusCode::OK,
+            body: Err(error.clone()),
+            retry_after: None,
+        };
+    }
+    let text = format!(
+        "`{backend}` needs its user to visit a page first, and this client did not declare that it can show one: {}",
+        error.message
+    );
+    let data = json!({"kind": "cannotAsk", "backend": backend.as_str()});
+    told(text, &data, asked)
+}
+
 /// "You did not declare this" is told only to a caller of whom it is true (digest §3.4): others could do nothing about it.
 fn missing_capability(required: &RawJson, message: &str, asked: Asked<'_>) -> Answer {
     let required = if required.is_object() {
@@ -277,7 +303,7 @@ fn missing_capability(required: &RawJson, message: &str, asked: Asked<'_>) -> An
     } else {
         RawJson::empty_object()
     };
-    if asked.era == Era::Stateless && lacks(asked.capabilities, &required) {
+    if asked.is_stateless() && lacks(asked.capabilities, &required) {
         let data = json!({"requiredCapabilities": required});
         let error = JsonRpcError::new(code::MISSING_REQUIRED_CLIENT_CAPABILITY, message);
         return Answer {

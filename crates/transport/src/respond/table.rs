@@ -4,21 +4,23 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use isthmus_exchange::{BackendName, ClientCapabilities, Error, ErrorKind};
-use isthmus_protocol::{Era, JsonRpcError, Method, RawJson};
+use isthmus_protocol::{JsonRpcError, Method, RawJson, Revision};
 
 use super::{Asked, answer};
 
 pub(super) fn write() -> String {
     let mut text = String::new();
-    let capabilities = ClientCapabilities::none();
+    let callers = callers();
     for (title, error) in samples() {
         let _ = writeln!(text, "{title}");
         for method in [Method::ToolsCall, Method::ResourcesRead] {
-            for (era, name) in [(Era::Stateless, "stateless"), (Era::Stateful, "stateful")] {
+            // Whether a caller shows pages matters to one code only.
+            let shown = if title.contains("-32042") { 3 } else { 2 };
+            for (name, revision, capabilities) in &callers[..shown] {
                 let asked = Asked {
-                    era,
+                    revision: *revision,
                     method: &method,
-                    capabilities: &capabilities,
+                    capabilities,
                 };
                 let answer = answer(&error, asked);
                 let _ = write!(
@@ -36,6 +38,24 @@ pub(super) fn write() -> String {
         }
     }
     text
+}
+
+fn callers() -> [(&'static str, Revision, ClientCapabilities); 3] {
+    let shows_pages = RawJson::assembled(r#"{"elicitation":{"url":{}}}"#);
+    let shows_pages = ClientCapabilities::parse(shows_pages).expect("an object of the right shape");
+    [
+        ("stateless", Revision::LATEST, ClientCapabilities::none()),
+        (
+            "stateful",
+            Revision::LATEST_STATEFUL,
+            ClientCapabilities::none(),
+        ),
+        (
+            "stateful, shows pages",
+            Revision::LATEST_STATEFUL,
+            shows_pages,
+        ),
+    ]
 }
 
 fn data(error: &JsonRpcError) -> String {

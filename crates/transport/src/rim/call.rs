@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use isthmus_exchange::{BoxStage, Error, ErrorKind, Request, Step};
-use isthmus_session::{EventLog, NotStarted, Session};
+use isthmus_exchange::{BoxStage, Error, ErrorKind, Event, Outcome, Reply, Request, Step};
+use isthmus_session::{NotStarted, Session};
 
+use super::asking::Asking;
 use super::encode::Encoder;
 use super::stateful::Dispatch;
 
@@ -14,12 +15,16 @@ use super::stateful::Dispatch;
 pub(crate) trait Outlet: Send + Sync {
     /// A message on the way. Waits while the client is far behind.
     fn event(&self, message: Bytes) -> impl Future<Output = ()> + Send;
-}
 
-impl Outlet for EventLog {
-    async fn event(&self, message: Bytes) {
-        self.write(message).await;
-    }
+    /// A message that needs an answer; otherwise as [`Outlet::event`]. Yields its place in the stream; `None` if the
+    /// client cannot be asked any more.
+    fn question(&self, message: Bytes) -> impl Future<Output = Option<u64>> + Send;
+
+    /// Takes a question back, so that nobody finds it in the stream from now on. Whether the client may have read it.
+    fn retract(&self, place: u64) -> bool;
+
+    /// Completes when no answer can come any more.
+    fn lost(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// Runs one call of a session to its end and returns its response; `None` if the client cancelled it.
@@ -43,32 +48,63 @@ pub(crate) async fn run(
         Ok(running) => running,
         Err(refused) => return Some(here(encoder, Err(not_started(refused)))),
     };
-    tokio::select! {
+    let mut asking = Asking::new(session, outlet);
+    let response = tokio::select! {
         biased;
         () = running.cancelled().cancelled() => None,
-        response = drive(stage, request, encoder, outlet) => Some(response),
+        response = drive(stage, request, encoder, outlet, Some(&mut asking)) => Some(response),
+    };
+    if response.is_none() && !session.is_closed() {
+        asking.give_up().await;
     }
+    response
 }
 
 /// Runs a request and writes its events; returns the response. Dropping the future cancels the request.
-pub(crate) async fn drive(
+///
+/// `asking`: `None` for a client that cannot be asked in place.
+pub(crate) async fn drive<Out: Outlet>(
     stage: &BoxStage,
     request: Request,
     encoder: &Encoder,
-    outlet: &impl Outlet,
+    outlet: &Out,
+    mut asking: Option<&mut Asking<'_, Out>>,
 ) -> Bytes {
-    let mut reply = match stage.run(request).await {
-        Ok(reply) => reply,
-        Err(error) => return encoder.outcome(Err(error)).message,
+    let outcome = match stage.run(request).await {
+        Ok(reply) => relay(reply, encoder, outlet, asking.as_deref_mut()).await,
+        Err(error) => Err(error),
     };
+    if let Some(asking) = asking {
+        asking.end(&outcome).await;
+    }
+    encoder.outcome(outcome).message
+}
+
+async fn relay<Out: Outlet>(
+    mut reply: Reply,
+    encoder: &Encoder,
+    outlet: &Out,
+    mut asking: Option<&mut Asking<'_, Out>>,
+) -> Result<Outcome, Error> {
     loop {
-        match reply.next().await {
-            Step::Event(event) => {
+        let step = match asking.as_deref_mut().filter(|asking| asking.is_open()) {
+            None => reply.next().await,
+            Some(asking) => tokio::select! {
+                step = reply.next() => step,
+                settled = asking.settled() => {
+                    asking.settle(settled).await;
+                    continue;
+                }
+            },
+        };
+        match (step, asking.as_deref_mut()) {
+            (Step::Event(Event::Question(question)), Some(asking)) => asking.ask(question).await,
+            (Step::Event(event), _) => {
                 if let Some(message) = encoder.event(event) {
                     outlet.event(message).await;
                 }
             }
-            Step::Done(outcome) => return encoder.outcome(outcome).message,
+            (Step::Done(outcome), _) => return outcome,
         }
     }
 }

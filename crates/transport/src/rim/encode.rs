@@ -13,7 +13,7 @@ use isthmus_protocol::convert::{downgrade_progress, downgrade_result};
 use isthmus_protocol::message::{write_notification, write_result};
 use isthmus_protocol::params::meta_key;
 use isthmus_protocol::result::stamp_result_stateless;
-use isthmus_protocol::{Era, Id, LogLevel, Method, RawJson, Revision, object};
+use isthmus_protocol::{Id, LogLevel, Method, RawJson, Revision, object};
 
 use super::notice;
 use crate::respond::{self, Answer, Asked};
@@ -111,8 +111,8 @@ impl Encoder {
                 let id = self.id.raw();
                 Some(notice::acknowledgement(&acknowledged.filter, id))
             }
-            // Dropping a question tells the backend rim that nobody could be asked. Sessions hear of changes on a
-            // stream of their own.
+            // Whoever can be asked is asked by the rim that runs the call; dropping a question tells the backend rim that
+            // nobody could be. Sessions hear of changes on a stream of their own.
             (Event::Question(_) | Event::Notice(_) | Event::Acknowledged(_), _) => None,
         }
     }
@@ -196,7 +196,7 @@ impl Encoder {
 
     fn input_required(&self, required: &InputRequired) -> Encoded {
         let Speech::Stateless { server_info, .. } = &self.speech else {
-            return self.answer(&respond::cannot_relay_questions(self.asked()));
+            return self.defect("a request of a session was answered with `input_required`");
         };
         let requests = required.requests.clone().map(|r| ("inputRequests", r));
         // Whatever a backend gave was sealed by the router.
@@ -211,10 +211,15 @@ impl Encoder {
 
     fn task(&self, created: &CreatedTask) -> Encoded {
         let Speech::Stateless { server_info, .. } = &self.speech else {
-            return self.answer(&respond::cannot_relay_questions(self.asked()));
+            return self.defect("a request of a session was answered with a task");
         };
         let result = stamp_result_stateless(&created.task, "task", None, server_info, None);
         Encoded::ok(write_result(&self.id, &result))
+    }
+
+    /// What whoever is in front of this rim must not answer.
+    fn defect(&self, what: &'static str) -> Encoded {
+        self.answer(&respond::answer(&Error::internal(what), self.asked()))
     }
 
     fn answer(&self, answer: &Answer) -> Encoded {
@@ -235,9 +240,9 @@ impl Encoder {
 
     fn asked(&self) -> Asked<'_> {
         Asked {
-            era: match self.speech {
-                Speech::Stateless { .. } => Era::Stateless,
-                Speech::Stateful { .. } => Era::Stateful,
+            revision: match self.speech {
+                Speech::Stateless { .. } => Revision::V2026_07_28,
+                Speech::Stateful { revision, .. } => revision,
             },
             method: &self.method,
             capabilities: &self.capabilities,

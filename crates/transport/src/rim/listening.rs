@@ -9,7 +9,7 @@ use isthmus_exchange::{BoxStage, Event, ItemKind, ListenFilter, Notice, Request,
 use isthmus_protocol::{Method, RawJson};
 use isthmus_session::Session;
 
-use super::notice;
+use super::{asking, notice};
 
 /// Keeps one internal listen open for a session and sends on what it hears, until the session ends.
 ///
@@ -93,7 +93,14 @@ async fn tell<Sent>(session: &Session, notice: &Notice, send: &(impl Fn(Bytes) -
 where
     Sent: Future<Output = ()> + Send,
 {
-    if let Some(message) = notice::write(notice, None, session.scope().log_level()) {
+    let message = match notice {
+        Notice::ElicitationComplete { id } => {
+            let asked = session.questions().complete(id);
+            asked.then(|| asking::completed(id))
+        }
+        notice => notice::write(notice, None, session.scope().log_level()),
+    };
+    if let Some(message) = message {
         send(message).await;
     }
 }

@@ -3,6 +3,7 @@
 //! *Stateless* callers describe each request and hear about it in the shape of 2026-07-28; *stateful* ones have a
 //! session, and hear everything in the shape of the revision they negotiated. Nothing here knows which wire it is on.
 
+pub(crate) mod asking;
 pub(crate) mod call;
 pub(crate) mod encode;
 pub(crate) mod initialize;

@@ -24,7 +24,7 @@ pub(crate) fn write(
             }
             (Method::LogMessage, Some(&record.params))
         }
-        // Told to whoever was asked, by the rim that asked; see `Question::elicitation_id`.
+        // Part of 2025-11-25 only, and told only to a session that was asked.
         Notice::ElicitationComplete { .. } => return None,
         Notice::Task { params, .. } => (Method::TasksNotification, Some(params)),
     };

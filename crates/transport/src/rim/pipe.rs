@@ -35,38 +35,60 @@ pub(crate) struct Pipe {
     clients: Arc<Clients>,
     face: FaceSource,
     sender: Sender,
-    out: mpsc::Sender<Bytes>,
+    out: Out,
     session: OnceLock<Arc<Session>>,
     /// Stateless requests that run; `None` where there can be none.
     stateless: Option<InFlight>,
-    /// Nothing new comes: what has no end of its own ends.
-    ending: CancellationToken,
     closed: CancellationToken,
     tasks: TaskTracker,
 }
 
-impl Outlet for mpsc::Sender<Bytes> {
+/// What the client hears.
+#[derive(Debug, Clone)]
+struct Out {
+    messages: mpsc::Sender<Bytes>,
+    /// Nothing new comes from the client: what has no end of its own ends.
+    ending: CancellationToken,
+}
+
+impl Outlet for Out {
     async fn event(&self, message: Bytes) {
         // A client that is gone hears nothing; its call goes on until somebody ends it.
-        let _ = self.send(message).await;
+        let _ = self.messages.send(message).await;
+    }
+
+    async fn question(&self, message: Bytes) -> Option<u64> {
+        if self.ending.is_cancelled() {
+            return None;
+        }
+        self.messages.send(message).await.ok().map(|()| 0)
+    }
+
+    fn retract(&self, _place: u64) -> bool {
+        // What is on its way is as good as read.
+        true
+    }
+
+    async fn lost(&self) {
+        self.ending.cancelled().await;
     }
 }
 
 impl Pipe {
-    /// A pipe whose messages to the client go to `out`.
+    /// A pipe whose messages to the client go to `messages`.
     pub(crate) fn new(
         clients: Arc<Clients>,
         face: FaceSource,
         sender: Sender,
-        out: mpsc::Sender<Bytes>,
+        messages: mpsc::Sender<Bytes>,
         takes_stateless: bool,
     ) -> Arc<Self> {
+        let ending = clients.closing().child_token();
         Arc::new(Self {
-            ending: clients.closing().child_token(),
             clients,
             face,
             sender,
-            out,
+            out: Out { messages, ending },
             session: OnceLock::new(),
             stateless: takes_stateless.then(|| InFlight::new(STATELESS_IN_FLIGHT)),
             closed: CancellationToken::new(),
@@ -93,7 +115,7 @@ impl Pipe {
 
     /// Takes nothing new, ends listens, and completes when no request runs any more.
     pub(crate) async fn idle(&self) {
-        self.ending.cancel();
+        self.out.ending.cancel();
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -110,8 +132,11 @@ impl Pipe {
         match message {
             Message::Request { id, method, params } => self.request(id, method, params).await,
             Message::Notification { method, params } => self.notification(&method, params.as_ref()),
-            // Nothing was asked.
-            Message::Response { .. } => {}
+            Message::Response { id, outcome } => {
+                if let Some(session) = self.session.get() {
+                    stateful::response(session, id.as_ref(), outcome);
+                }
+            }
         }
     }
 
@@ -244,11 +269,11 @@ impl Pipe {
             }
         };
         let is_listen = call.request.listen.is_some();
-        let driving = call::drive(&face.stage, call.request, &encoder, &self.out);
+        let driving = call::drive(&face.stage, call.request, &encoder, &self.out, None);
         let response = tokio::select! {
             biased;
             () = running.cancelled().cancelled() => return,
-            () = self.ending.cancelled(), if is_listen => encoder.end_of_listen(),
+            () = self.out.ending.cancelled(), if is_listen => encoder.end_of_listen(),
             response = driving => response,
         };
         self.out.event(response).await;
@@ -308,7 +333,10 @@ pub(crate) async fn member_of_batch(
             stateful::notification(session, &method, params.as_ref());
             None
         }
-        Ok(Message::Response { .. }) => None,
+        Ok(Message::Response { id, outcome }) => {
+            stateful::response(session, id.as_ref(), outcome);
+            None
+        }
         Err(error) => Some(write_error(error.id.as_ref(), &error.to_json_rpc())),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use isthmus_exchange::{Error, ErrorKind, Request, Wants};
+use isthmus_exchange::{Answer, Error, ErrorKind, Request, Wants};
 use isthmus_protocol::params::{ParamsError, SplitParams};
 use isthmus_protocol::{Id, Method, RawJson, object};
 use isthmus_session::Session;
@@ -79,12 +79,20 @@ fn dispatch(session: &Session, method: Method, mut split: SplitParams) -> Dispat
 pub(crate) fn notification(session: &Session, method: &Method, params: Option<&RawJson>) {
     match method {
         Method::Initialized => session.ready(),
+        Method::RootsListChanged => session.scope().roots_changed(),
         Method::Cancelled => {
             if let Some(id) = cancelled_id(params) {
                 session.in_flight().cancel(&id);
             }
         }
         _ => {}
+    }
+}
+
+/// Takes the client's response to one of our requests. One to nothing is ignored: the question may have been withdrawn.
+pub(crate) fn response(session: &Session, id: Option<&Id>, answer: Answer) {
+    if !id.is_some_and(|id| session.questions().answer(id, answer)) {
+        tracing::debug!(?id, "a response to nothing was ignored");
     }
 }
 

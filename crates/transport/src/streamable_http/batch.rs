@@ -38,14 +38,13 @@ pub(crate) async fn post(visit: Visit, batch: Vec<Result<Message, MessageError>>
     };
     let has_answer = batch.iter().any(answered);
     let mut reader = session.streams().open_answer();
-    let log = stateful::ClosedAtEnd(Arc::clone(reader.log()));
+    let stream = stateful::AnswerStream::new(&visit, &reader);
     let owner = Arc::clone(&session);
     let face = Arc::clone(&visit.face);
     visit.listener.clients.calls().spawn(async move {
-        let log = &log.0;
         join_all(batch.into_iter().map(|member| async {
-            if let Some(response) = member_of_batch(&owner, &face, member, &**log).await {
-                log.write_answer(response).await;
+            if let Some(response) = member_of_batch(&owner, &face, member, &stream).await {
+                stream.log().write_answer(response).await;
             }
         }))
         .await;

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use hyper::body::Incoming as IncomingBody;
+use isthmus_exchange::Answer;
 use isthmus_protocol::message::write_error;
 use isthmus_protocol::{Era, Id, Incoming, Message, Method, RawJson, Revision, parse_incoming};
 
@@ -31,7 +32,9 @@ pub(crate) async fn post(visit: Visit, incoming: IncomingBody) -> HttpResponse {
         Ok(Incoming::Single(Message::Notification { method, params })) => {
             notification(&visit, &method, params.as_ref())
         }
-        Ok(Incoming::Single(Message::Response { .. })) => response(&visit),
+        Ok(Incoming::Single(Message::Response { id, outcome })) => {
+            response(&visit, id.as_ref(), outcome)
+        }
         Ok(Incoming::Batch(messages)) => batch::post(visit, messages).await,
         Err(error) => json(
             StatusCode::BAD_REQUEST,
@@ -87,10 +90,13 @@ fn notification(visit: &Visit, method: &Method, params: Option<&RawJson>) -> Htt
     refusal(Era::Stateful, None, &session_header::missing())
 }
 
-/// A response to nothing: no question was sent. Ignored, if the session is known.
-fn response(visit: &Visit) -> HttpResponse {
+/// A client answers what it was asked. 202, whatever it says, if the session is known.
+fn response(visit: &Visit, id: Option<&Id>, answer: Answer) -> HttpResponse {
     match session_header::find(visit) {
-        Ok(_) => empty(StatusCode::ACCEPTED),
+        Ok(session) => {
+            rim::stateful::response(&session, id, answer);
+            empty(StatusCode::ACCEPTED)
+        }
         Err(error) => refusal(Era::Stateful, None, &error),
     }
 }

@@ -13,11 +13,13 @@ use isthmus_protocol::message::write_result;
 use isthmus_protocol::params::{ParamsError, SplitParams};
 use isthmus_protocol::{Era, Id, Method, RawJson};
 use isthmus_session::{EventLog, EventReader, Session, StoredEvent};
+use tokio_util::sync::CancellationToken;
 
 use super::accept;
 use super::stream::{Hold, SessionStream};
 use crate::answer::{HttpResponse, event_stream, json, refusal};
 use crate::entry::Visit;
+use crate::rim::call::Outlet;
 use crate::rim::stateful::Dispatch;
 use crate::rim::stateless::Sender;
 use crate::rim::{call, initialize as handshake, listening, stateful};
@@ -55,11 +57,11 @@ pub(crate) async fn request(
         return json(StatusCode::OK, call::here(&encoder, answer));
     }
     let mut reader = session.streams().open_answer();
-    let (log, owner) = (ClosedAtEnd(Arc::clone(reader.log())), Arc::clone(session));
+    let (outlet, owner) = (AnswerStream::new(&visit, &reader), Arc::clone(session));
     let stage = visit.face.stage.clone();
     visit.listener.clients.calls().spawn(async move {
-        let response = call::run(&owner, &stage, &encoder, dispatch, &*log.0).await;
-        log.0.close(response);
+        let response = call::run(&owner, &stage, &encoder, dispatch, &outlet).await;
+        outlet.log().close(response);
     });
     if accept::prefers_stream(&visit.parts.headers) {
         return stream(&visit, session, reader, Vec::new());
@@ -129,12 +131,54 @@ pub(crate) fn listen(visit: &Visit, session: &Arc<Session>) {
     });
 }
 
-/// Closes a log when whoever writes it is gone, so that its reader never waits for nobody.
-pub(crate) struct ClosedAtEnd(pub(crate) Arc<EventLog>);
+/// Where the messages of a POST's requests go. Closes the log when whoever writes it is gone, so that its reader never
+/// waits for nobody.
+pub(crate) struct AnswerStream {
+    log: Arc<EventLog>,
+    closing: CancellationToken,
+}
 
-impl Drop for ClosedAtEnd {
+impl AnswerStream {
+    pub(crate) fn new(visit: &Visit, reader: &EventReader) -> Self {
+        Self {
+            log: Arc::clone(reader.log()),
+            closing: visit.listener.clients.closing().clone(),
+        }
+    }
+
+    pub(crate) const fn log(&self) -> &Arc<EventLog> {
+        &self.log
+    }
+}
+
+impl Outlet for AnswerStream {
+    async fn event(&self, message: Bytes) {
+        self.log.write(message).await;
+    }
+
+    async fn question(&self, message: Bytes) -> Option<u64> {
+        if self.closing.is_cancelled() {
+            return None;
+        }
+        self.log.write_question(message).await
+    }
+
+    fn retract(&self, place: u64) -> bool {
+        self.log.retract(place)
+    }
+
+    async fn lost(&self) {
+        // A gateway that shuts down takes no POST any more, and an answer would have to be one.
+        tokio::select! {
+            () = self.closing.cancelled() => {}
+            () = self.log.lost() => {}
+        }
+    }
+}
+
+impl Drop for AnswerStream {
     fn drop(&mut self) {
-        self.0.close(None);
+        self.log.close(None);
     }
 }
 
