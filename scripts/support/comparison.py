@@ -70,11 +70,11 @@ def judge(lost: list[Loss], expected: set[tuple[str, str]]) -> Verdict:
     )
 
 
-def expected(path: Path, revision: str, wire: str, scenarios: set[str]) -> set[tuple[str, str]]:
-    """The (scenario, check) pairs that the file expects to be lost at this revision and backend wire."""
+def expected(path: Path, revision: str, era: str, wire: str, scenarios: set[str]) -> set[tuple[str, str]]:
+    """The (scenario, check) pairs that the file expects to be lost at this revision, era and wire of the backend."""
     pairs = set()
     for entry in suite.yaml(path):
-        applies = entry["revision"] == revision and wire in entry.get("wires", ["http", "stdio"])
+        applies = revision in entry["revisions"] and era in entry.get("eras", [era]) and wire in entry.get("wires", [wire])
         if applies and entry["scenario"] in scenarios:
             pairs |= {(entry["scenario"], check) for check in entry["checks"]}
     return pairs

@@ -24,14 +24,24 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int, log: Path, cwd: Path, ready: str | None = None) -> Iterator[None]:
+def running(
+    command: list[str], port: int, log: Path, cwd: Path, ready: str | None = None, environment: dict[str, str] | None = None
+) -> Iterator[None]:
     """Runs a server in its own process group until the block ends.
 
     It counts as started when it accepts a connection, or, with `ready`, when this path answers 200.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "w") as output:
-        process = subprocess.Popen(command, cwd=cwd, stdout=output, stderr=output, stdin=subprocess.DEVNULL, process_group=0)
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=os.environ | (environment or {}),
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+        )
     try:
         wait_until(lambda: process.poll() is not None or listens(port, ready))
         if process.poll() is not None:
