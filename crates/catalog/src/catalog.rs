@@ -1,6 +1,6 @@
 //! The merged catalog of one route: an immutable snapshot that lists and calls are answered from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use isthmus_config::Shaping;
@@ -65,6 +65,8 @@ pub(crate) struct Part {
 pub(crate) struct NameIndex {
     exposed: HashMap<String, Arc<Item>>,
     native: HashMap<String, Vec<Arc<Item>>>,
+    /// What the route leaves out, by backend and native name.
+    left_out: HashSet<(Position, String)>,
 }
 
 impl Catalog {
@@ -127,6 +129,44 @@ impl Catalog {
         }
     }
 
+    /// Where the tool, prompt or resource `native` of `backend` leads, whatever its name means today: for a retry, which
+    /// goes where the request before it went, also when the backend has left the route meanwhile. `exposed` is what the
+    /// client calls it. `None`: the caller may not see it (any more).
+    #[must_use]
+    pub fn target_at(
+        &self,
+        kind: ItemKind,
+        backend: &BackendName,
+        native: &str,
+        exposed: &str,
+        view: View<'_>,
+    ) -> Option<Target> {
+        let position = self.uris.position(backend.as_str());
+        let index = match (kind, position) {
+            (ItemKind::Resource | ItemKind::ResourceTemplate, Some(position)) => {
+                return self.locate_native(position, native, view);
+            }
+            (ItemKind::Tool, _) => Some(&self.tools),
+            (ItemKind::Prompt, _) => Some(&self.prompts),
+            (ItemKind::Resource | ItemKind::ResourceTemplate, None) => None,
+        };
+        if let Some(index) = index {
+            let same_name = index.native.get(native).into_iter().flatten();
+            if let Some(item) = same_name.clone().find(|item| item.backend == *backend) {
+                return view.sees(item).then(|| target(item));
+            }
+            if position.is_some_and(|position| index.leaves_out(position, native)) {
+                return None;
+            }
+        }
+        let shown = view.sees_unlisted(kind, backend, native, exposed);
+        shown.then(|| Target {
+            backend: backend.clone(),
+            native: native.to_owned(),
+            item: None,
+        })
+    }
+
     /// Where a resource is read, by a URI as a client wrote it; `None` if the catalog leads nowhere.
     #[must_use]
     pub fn locate(&self, uri: &str, view: View<'_>) -> Option<Target> {
@@ -171,7 +211,7 @@ impl Catalog {
             }
             None => {
                 let shown = self.shaping.shows(&exposed)
-                    && view.sees_unlisted(&part.name, native, &exposed);
+                    && view.sees_unlisted(ItemKind::Resource, &part.name, native, &exposed);
                 shown.then_some(None)
             }
         }?;
@@ -257,14 +297,20 @@ impl View<'_> {
         self.visibility.same_for_everyone() || self.visibility.visible(self.caller, item)
     }
 
-    /// Whether a resource that nobody lists may be read.
-    fn sees_unlisted(&self, backend: &BackendName, native: &str, exposed: &str) -> bool {
+    /// Whether something that nobody lists may be used.
+    fn sees_unlisted(
+        &self,
+        kind: ItemKind,
+        backend: &BackendName,
+        native: &str,
+        exposed: &str,
+    ) -> bool {
         if self.visibility.same_for_everyone() {
             return true;
         }
         let definition = RawJson::empty_object();
         let item = Item {
-            kind: ItemKind::Resource,
+            kind,
             backend: backend.clone(),
             native: native.to_owned(),
             exposed: exposed.to_owned(),
@@ -281,6 +327,16 @@ impl NameIndex {
         let same_name = self.native.entry(item.native.clone()).or_default();
         same_name.push(item.clone());
         self.exposed.insert(item.exposed.clone(), item);
+    }
+
+    /// Notes that the route leaves an item out.
+    pub(crate) fn leave_out(&mut self, backend: Position, native: String) {
+        self.left_out.insert((backend, native));
+    }
+
+    fn leaves_out(&self, backend: Position, native: &str) -> bool {
+        // Asked on a retry only; a key of two parts cannot be looked up without owning both.
+        self.left_out.contains(&(backend, native.to_owned()))
     }
 }
 

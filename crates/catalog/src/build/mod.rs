@@ -71,8 +71,18 @@ struct Candidate<'a> {
 /// What became of the items of one kind.
 #[derive(Default)]
 struct Merged {
-    /// In the order of config and backends; `None` for one that is hidden.
-    items: Vec<(Position, String, Option<Arc<Item>>)>,
+    /// By native key, in the order of config and backends.
+    items: Vec<(Position, String, Fate)>,
+}
+
+/// What became of an item.
+enum Fate {
+    /// It is there.
+    Offered(Arc<Item>),
+    /// The route leaves it out.
+    LeftOut,
+    /// Another item has its exposed key.
+    Taken,
 }
 
 impl<'a> Builder<'a> {
@@ -174,16 +184,16 @@ impl<'a> Builder<'a> {
         let mut items = Vec::with_capacity(candidates.len());
         for (index, candidate) in candidates.iter().enumerate() {
             let holder = holders.get(candidate.exposed.as_str()).copied();
-            let item = if !self.shaping(kind).shows(&candidate.made) {
-                None
+            let fate = if !self.shaping(kind).shows(&candidate.made) {
+                Fate::LeftOut
             } else if holder == Some(index) {
-                Some(Arc::new(self.item(candidate)))
+                Fate::Offered(Arc::new(self.item(candidate)))
             } else {
                 let by = holder.map(|holder| candidates[holder].backend);
                 self.taken(candidate, by);
-                None
+                Fate::Taken
             };
-            items.push((candidate.backend, candidate.listed.key.clone(), item));
+            items.push((candidate.backend, candidate.listed.key.clone(), fate));
         }
         Merged { items }
     }
@@ -346,15 +356,28 @@ impl Merged {
             .items
             .iter()
             .filter(|(backend, ..)| members[*backend].is_shown());
-        shown.filter_map(|(.., item)| item.clone()).collect()
+        shown.filter_map(|(.., fate)| fate.offered()).collect()
     }
 
     fn into_name_index(self) -> NameIndex {
         let mut index = NameIndex::default();
-        for item in self.items.into_iter().filter_map(|(.., item)| item) {
-            index.insert(item);
+        for (backend, native, fate) in self.items {
+            match fate {
+                Fate::Offered(item) => index.insert(item),
+                Fate::LeftOut => index.leave_out(backend, native),
+                Fate::Taken => {}
+            }
         }
         index
+    }
+}
+
+impl Fate {
+    fn offered(&self) -> Option<Arc<Item>> {
+        match self {
+            Self::Offered(item) => Some(item.clone()),
+            Self::LeftOut | Self::Taken => None,
+        }
     }
 }
 
@@ -372,11 +395,11 @@ fn parts(members: &[Member<'_>], resources: Merged, templates: Merged) -> Vec<Pa
             templates: HashMap::new(),
         })
         .collect();
-    for (backend, native, item) in resources.items {
-        parts[backend].resources.insert(native, item);
+    for (backend, native, fate) in resources.items {
+        parts[backend].resources.insert(native, fate.offered());
     }
-    for (backend, native, item) in templates.items {
-        parts[backend].templates.insert(native, item);
+    for (backend, native, fate) in templates.items {
+        parts[backend].templates.insert(native, fate.offered());
     }
     parts
 }
