@@ -3,8 +3,9 @@
 
 mod support;
 
+use isthmus_protocol::Method;
 use serde_json::{Value, json};
-use support::{start, stateful, stateless};
+use support::{ALL, answer, start, stateful, stateless};
 
 #[tokio::test]
 async fn every_request_of_a_batch_is_answered_in_one_array() {
@@ -59,6 +60,39 @@ async fn progress_in_a_batch_makes_it_a_stream() {
     }
     ids.sort_by_key(ToString::to_string);
     assert_eq!(ids, [json!(1), json!(2), json!(null)]);
+}
+
+#[tokio::test]
+async fn questions_in_a_batch_come_on_its_stream_and_are_answered_in_another() {
+    let mut gateway = start().await;
+    let client = gateway.session_with("2025-03-26", ALL).await;
+    let batch = format!(
+        "[{},{}]",
+        stateful("1", "tools/call", r#"{"name":"x"}"#),
+        stateful("2", "tools/call", r#"{"name":"y"}"#),
+    );
+    let asking = client.posting(&batch);
+    let (one, two) = (gateway.script.call().await, gateway.script.call().await);
+    let (one, two) = (one.begin(), two.begin());
+    let first = one.ask(Method::RootsList, "{}").await;
+    let mut answers = asking.await.unwrap();
+    assert!(answers.is_stream());
+    let asked = answers.message().await.unwrap();
+    let second = two.ask(Method::RootsList, "{}").await;
+    let asked_too = answers.message().await.unwrap();
+    let responses = format!(
+        "[{},{}]",
+        answer(&asked_too, r#"{"roots":[2]}"#),
+        answer(&asked, r#"{"roots":[1]}"#)
+    );
+    assert_eq!(client.post(&responses).await.status, 202);
+    assert_eq!(first.await.unwrap().unwrap().as_str(), r#"{"roots":[1]}"#);
+    assert_eq!(second.await.unwrap().unwrap().as_str(), r#"{"roots":[2]}"#);
+    one.finish(r#"{"content":[]}"#).await;
+    two.finish(r#"{"content":[]}"#).await;
+    assert!(answers.message().await.unwrap()["result"].is_object());
+    assert!(answers.message().await.unwrap()["result"].is_object());
+    assert!(answers.message().await.is_none());
 }
 
 #[tokio::test]

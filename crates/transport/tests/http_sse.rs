@@ -4,9 +4,10 @@
 mod support;
 
 use isthmus_exchange::{Acknowledged, Event, ItemKind, ListenFilter, Notice};
+use isthmus_protocol::Method;
 use serde_json::json;
 use support::client::{Answer, Client};
-use support::{Gateway, Setup, start, start_with, stateful};
+use support::{ALL, Gateway, Setup, answer, start, start_with, stateful};
 
 async fn connect(gateway: &Gateway) -> (Answer, Client) {
     let mut stream = gateway.client().at("/mcp/sse").get().await;
@@ -20,8 +21,8 @@ async fn connect(gateway: &Gateway) -> (Answer, Client) {
 }
 
 async fn handshake(stream: &mut Answer, client: &Client) {
-    let hello = r#"{"protocolVersion":"2024-11-05","capabilities":{}}"#;
-    let posted = client.post(&stateful("0", "initialize", hello)).await;
+    let hello = format!(r#"{{"protocolVersion":"2024-11-05","capabilities":{ALL}}}"#);
+    let posted = client.post(&stateful("0", "initialize", &hello)).await;
     assert_eq!(posted.status, 202);
     let answer = stream.message().await.unwrap();
     assert_eq!(answer["result"]["protocolVersion"], "2024-11-05");
@@ -67,6 +68,27 @@ async fn answers_and_notices_come_on_the_stream() {
         .await;
     let notice = stream.message().await.unwrap();
     assert_eq!(notice["method"], "notifications/tools/list_changed");
+}
+
+#[tokio::test]
+async fn questions_come_on_the_stream_and_are_answered_by_post() {
+    let mut gateway = start().await;
+    let (mut stream, client) = connect(&gateway).await;
+    handshake(&mut stream, &client).await;
+    client
+        .post(&stateful("1", "tools/call", r#"{"name":"x"}"#))
+        .await;
+    let steps = gateway.script.call().await.begin();
+    let answered = steps.ask(Method::RootsList, "{}").await;
+    let open = steps.ask(Method::RootsList, "{}").await;
+    let question = stream.message().await.unwrap();
+    assert_eq!(question["method"], "roots/list");
+    let roots = answer(&question, r#"{"roots":[]}"#);
+    assert_eq!(client.post(&roots).await.status, 202);
+    assert_eq!(answered.await.unwrap().unwrap().as_str(), r#"{"roots":[]}"#);
+    drop(stream);
+    assert!(open.await.is_err());
+    steps.cancelled().await;
 }
 
 #[tokio::test]

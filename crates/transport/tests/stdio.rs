@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use isthmus_config::Bounds;
 use isthmus_exchange::{Acknowledged, Event, ItemKind, ListenFilter, Notice};
+use isthmus_protocol::Method;
 use isthmus_seal::SealKeys;
 use isthmus_transport::{Clients, serve_stdio};
 use serde_json::{Value, json};
 use support::script::{Script, scripted};
-use support::{stateful, stateless};
+use support::{ALL, answer, stateful, stateless};
 use tokio::io::{
     AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf, split,
 };
@@ -65,7 +66,11 @@ impl Peer {
     }
 
     async fn handshake(&mut self, revision: &str) {
-        let hello = format!(r#"{{"protocolVersion":"{revision}","capabilities":{{}}}}"#);
+        self.handshake_with(revision, "{}").await;
+    }
+
+    async fn handshake_with(&mut self, revision: &str, capabilities: &str) {
+        let hello = format!(r#"{{"protocolVersion":"{revision}","capabilities":{capabilities}}}"#);
         self.say(&stateful("0", "initialize", &hello)).await;
         assert_eq!(self.hear().await["result"]["protocolVersion"], revision);
         self.say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
@@ -104,6 +109,65 @@ async fn a_stateful_client_gets_answers_progress_and_notices() {
         .finish("{\"content\":[\n{\"type\":\"text\",\"text\":\"a\"}\n]}")
         .await;
     assert_eq!(peer.hear().await["result"]["content"][0]["text"], "a");
+}
+
+#[tokio::test]
+async fn a_client_answers_questions_on_the_pipe_one_by_one_or_in_a_batch() {
+    for revision in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
+        let mut peer = start();
+        peer.handshake_with(revision, ALL).await;
+        peer.say(&stateful("1", "tools/call", r#"{"name":"x"}"#))
+            .await;
+        let steps = peer.script.call().await.begin();
+        let one = steps.ask(Method::RootsList, "{}").await;
+        let two = steps.ask(Method::RootsList, "{}").await;
+        let (first, second) = (peer.hear().await, peer.hear().await);
+        assert_eq!(first["method"], "roots/list");
+        let answers = [
+            answer(&second, r#"{"roots":[2]}"#),
+            answer(&first, r#"{"roots":[1]}"#),
+        ];
+        if revision == "2025-03-26" {
+            peer.say(&format!("[{}]", answers.join(","))).await;
+        } else {
+            peer.say(&answers[0]).await;
+            peer.say(&answers[1]).await;
+        }
+        assert_eq!(one.await.unwrap().unwrap().as_str(), r#"{"roots":[1]}"#);
+        assert_eq!(two.await.unwrap().unwrap().as_str(), r#"{"roots":[2]}"#);
+        steps.finish(r#"{"content":[]}"#).await;
+        assert_eq!(peer.hear().await["id"], 1);
+    }
+}
+
+#[tokio::test]
+async fn a_question_on_the_pipe_is_cancelled_when_it_is_withdrawn() {
+    let mut peer = start();
+    peer.handshake_with("2025-11-25", ALL).await;
+    peer.say(&stateful("1", "tools/call", r#"{"name":"x"}"#))
+        .await;
+    let steps = peer.script.call().await.begin();
+    let asking = steps.ask(Method::RootsList, "{}").await;
+    let question = peer.hear().await;
+    drop(asking);
+    let cancelled = peer.hear().await;
+    assert_eq!(cancelled["method"], "notifications/cancelled");
+    assert_eq!(cancelled["params"]["requestId"], question["id"]);
+}
+
+#[tokio::test]
+async fn a_client_that_has_closed_its_end_is_asked_nothing() {
+    let mut peer = start();
+    peer.handshake_with("2025-11-25", ALL).await;
+    peer.say(&stateful("1", "tools/call", r#"{"name":"x"}"#))
+        .await;
+    let steps = peer.script.call().await.begin();
+    let open = steps.ask(Method::RootsList, "{}").await;
+    peer.hear().await;
+    peer.input.shutdown().await.unwrap();
+    assert!(open.await.is_err());
+    steps.finish(r#"{"content":[]}"#).await;
+    peer.served.await.unwrap().unwrap();
 }
 
 #[tokio::test]

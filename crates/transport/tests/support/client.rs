@@ -77,9 +77,18 @@ impl Client {
 
     /// Opens a session; returns the body of the answer and a client that names the session.
     pub(crate) async fn initialize(&self, revision: &str) -> (Value, Self) {
+        self.initialize_with(revision, "{}").await
+    }
+
+    /// Opens a session whose client declares `capabilities`.
+    pub(crate) async fn initialize_with(
+        &self,
+        revision: &str,
+        capabilities: &str,
+    ) -> (Value, Self) {
         let answer = self
             .post(&format!(
-                r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{revision}","capabilities":{{}},"clientInfo":{{"name":"test","version":"1"}}}}}}"#
+                r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{revision}","capabilities":{capabilities},"clientInfo":{{"name":"test","version":"1"}}}}}}"#
             ))
             .await;
         let session = answer.headers["mcp-session-id"]

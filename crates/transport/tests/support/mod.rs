@@ -108,8 +108,13 @@ impl Gateway {
 
     /// A client with a session of `revision` that has finished the handshake.
     pub(crate) async fn session(&self, revision: &str) -> Client {
+        self.session_with(revision, "{}").await
+    }
+
+    /// The same with a client that declares `capabilities`.
+    pub(crate) async fn session_with(&self, revision: &str, capabilities: &str) -> Client {
         let client = self.client();
-        let (answer, client) = client.initialize(revision).await;
+        let (answer, client) = client.initialize_with(revision, capabilities).await;
         assert_eq!(answer["result"]["protocolVersion"], revision);
         let answer = client
             .post(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
@@ -126,6 +131,16 @@ pub(crate) fn stateless(id: &str, method: &str, params: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}}}}{comma}{inner}}}"#
     )
+}
+
+/// Everything that a client can be asked for.
+pub(crate) const ALL: &str =
+    r#"{"roots":{"listChanged":true},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}}"#;
+
+/// A client's answer to a question.
+pub(crate) fn answer(question: &serde_json::Value, result: &str) -> String {
+    let id = &question["id"];
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }
 
 /// A request as sessions send it.

@@ -1,7 +1,8 @@
 //! A stage whose replies are written by the test.
 
 use isthmus_exchange::{
-    BoxStage, Complete, Error, Event, LogRecord, Outcome, Progress, Reply, Request, Step,
+    Answer, BackendName, BoxStage, Complete, Error, Event, LogRecord, Outcome, Progress, Question,
+    Reply, Request, Step,
 };
 use isthmus_protocol::{Method, RawJson};
 use tokio::sync::{mpsc, oneshot};
@@ -115,6 +116,24 @@ impl Steps {
         let params = raw(&format!(r#"{{"level":"{level}","data":"hello"}}"#));
         let level = level.parse().unwrap();
         self.event(Event::Log(LogRecord { level, params })).await;
+    }
+
+    /// Asks the client. What the returned receiver fails with is that nobody could be asked.
+    pub(crate) async fn ask(&self, method: Method, params: &str) -> oneshot::Receiver<Answer> {
+        self.ask_as("files", method, params).await
+    }
+
+    /// The same, as a certain backend.
+    pub(crate) async fn ask_as(
+        &self,
+        backend: &str,
+        method: Method,
+        params: &str,
+    ) -> oneshot::Receiver<Answer> {
+        let backend = BackendName::parse(backend).unwrap();
+        let (question, answered) = Question::new(backend, method, raw(params));
+        self.event(Event::Question(question)).await;
+        answered
     }
 
     pub(crate) async fn finish(self, result: &str) {
