@@ -8,7 +8,7 @@ use crate::{RawJson, Revision};
 
 /// A definition of a list (`member` names which: `tools`, `prompts`, …) for a client of `revision`.
 ///
-/// - `execution` goes for everybody: only who serves the tasks of 2025-11-25 may promise them (digest §3.0).
+/// - `execution` is of 2025-11-25 only (digest §3.0). Whether it holds there is up to whoever merged the lists.
 /// - Stateful revisions know an `outputSchema` only as an object's, and 2025-03-26 and before know none.
 /// - 2024-11-05 knows no tool annotations, titles and icons.
 #[must_use]
@@ -16,7 +16,7 @@ pub fn downgrade_definition(member: &str, definition: &RawJson, revision: Revisi
     let text = definition.as_bytes();
     let mut edit = ObjectEdit::new(definition);
     if member == "tools" {
-        if may_have_key(text, b"\"execution\"") {
+        if revision != Revision::V2025_11_25 && may_have_key(text, b"\"execution\"") {
             edit = edit.remove("execution");
         }
         if revision < Revision::V2026_07_28 && may_have_key(text, b"\"outputSchema\"") {

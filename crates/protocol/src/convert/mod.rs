@@ -13,8 +13,8 @@ pub use definition::downgrade_definition;
 pub use question::{Inexpressible, downgrade_question};
 pub use result::downgrade_result;
 
-use crate::object::ObjectEdit;
-use crate::{RawJson, Revision};
+use crate::object::{ObjectEdit, edit_member};
+use crate::{Era, RawJson, Revision, tasks};
 
 /// The `params` of `notifications/progress` for a client of `revision`: 2024-11-05 has no `message`.
 #[must_use]
@@ -25,13 +25,24 @@ pub fn downgrade_progress(params: &RawJson, revision: Revision) -> RawJson {
     ObjectEdit::new(params).remove("message").finish()
 }
 
-/// The `capabilities` of `initialize` for a client of `revision`: 2024-11-05 has no `completions`.
+/// What a server offers, for a client of `revision`: 2024-11-05 has no `completions`, only 2025-11-25 has `tasks`, and
+/// only 2026-07-28 the extension that took their place.
 #[must_use]
 pub fn downgrade_capabilities(capabilities: &RawJson, revision: Revision) -> RawJson {
-    if revision > Revision::V2024_11_05 {
-        return capabilities.clone();
+    let mut edit = ObjectEdit::new(capabilities);
+    if revision != Revision::V2025_11_25 {
+        edit = edit.remove("tasks");
     }
-    ObjectEdit::new(capabilities).remove("completions").finish()
+    if revision == Revision::V2024_11_05 {
+        edit = edit.remove("completions");
+    }
+    let capabilities = edit.finish();
+    match revision.era() {
+        Era::Stateless => capabilities,
+        Era::Stateful => edit_member(&capabilities, "extensions", |extensions| {
+            extensions.remove(tasks::EXTENSION)
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::object::{self, ObjectEdit};
 use crate::visit::may_have_key;
-use crate::{Method, RawJson, Revision};
+use crate::{Method, RawJson, Revision, tasks};
 
 /// The result of `method` for a client of `revision`.
 ///
@@ -10,6 +10,8 @@ use crate::{Method, RawJson, Revision};
 ///   is (see [`downgrade_definition`](super::downgrade_definition)), and mirrored as text. 2025-03-26 and before have
 ///   none: its text mirror stays, or is made.
 /// - 2025-03-26 and before have no `resource_link`, 2024-11-05 has no audio: text says what was there.
+///
+/// - Tasks get the names that 2025-11-25 has for their parts.
 ///
 /// A result in which nothing changes keeps its buffer.
 #[must_use]
@@ -19,6 +21,8 @@ pub fn downgrade_result(method: &Method, result: &RawJson, revision: Revision) -
     }
     match method {
         Method::ToolsCall | Method::TasksResult => downgrade_tool_result(result, revision),
+        Method::TasksGet | Method::TasksCancel => tasks::to_core(result),
+        Method::TasksList => tasks::list_to_core(result),
         Method::PromptsGet if has_foreign_blocks(result, revision) => {
             downgrade_messages(result, revision)
         }

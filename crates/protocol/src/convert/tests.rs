@@ -108,7 +108,12 @@ fn members_that_came_later_are_left_out() {
     let without_execution =
         r#"{"name":"t","title":"T","icons":[],"annotations":{"readOnlyHint":true},"v":1.0}"#;
     for revision in &Revision::ALL[1..] {
-        assert_eq!(tool(source, *revision), without_execution);
+        let expected = if *revision == Revision::V2025_11_25 {
+            source
+        } else {
+            without_execution
+        };
+        assert_eq!(tool(source, *revision), expected);
     }
     assert_eq!(
         tool(source, Revision::V2024_11_05),
@@ -227,4 +232,38 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn each_kind_of_task_is_offered_to_who_knows_it() {
+    let capabilities =
+        raw(r#"{"tasks":{},"tools":{},"extensions":{"io.modelcontextprotocol/tasks":{}}}"#);
+    let check = |revision, expected: &str| {
+        let offered = downgrade_capabilities(&capabilities, revision);
+        assert_eq!(offered.as_str(), expected);
+    };
+    check(
+        Revision::V2026_07_28,
+        r#"{"tools":{},"extensions":{"io.modelcontextprotocol/tasks":{}}}"#,
+    );
+    check(Revision::V2025_11_25, r#"{"tasks":{},"tools":{}}"#);
+    check(Revision::V2025_06_18, r#"{"tools":{}}"#);
+}
+
+#[test]
+fn tasks_have_the_names_of_2025() {
+    let task = raw(r#"{"taskId":"t","status":"completed","ttlMs":1,"result":{}}"#);
+    let check = |method, result: &RawJson, expected: &str| {
+        let downgraded = downgrade_result(&method, result, Revision::V2025_11_25);
+        assert_eq!(downgraded.as_str(), expected);
+    };
+    let core = r#"{"taskId":"t","status":"completed","ttl":1}"#;
+    check(Method::TasksGet, &task, core);
+    check(Method::TasksCancel, &task, core);
+    let list = raw(&format!(r#"{{"tasks":[{task}]}}"#));
+    check(
+        Method::TasksList,
+        &list,
+        &format!(r#"{{"tasks":[{core}]}}"#),
+    );
 }

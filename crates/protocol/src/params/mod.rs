@@ -207,6 +207,11 @@ impl SplitParams {
                 "uri"
             }
             M::CompletionComplete if self.reference.is_none() => "ref",
+            M::TasksGet | M::TasksResult | M::TasksCancel | M::TasksUpdate
+                if self.task_id.is_none() =>
+            {
+                "taskId"
+            }
             _ => return Ok(()),
         };
         Err(ParamsError::Missing(missing))
