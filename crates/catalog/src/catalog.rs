@@ -8,6 +8,7 @@ use isthmus_exchange::{BackendName, Caller, Item, ItemKind, Listing, Target, Vis
 use isthmus_protocol::{RawJson, ServerCapabilities};
 use isthmus_seal::SealKeys;
 
+use crate::apps;
 use crate::cursor::{self, InvalidCursor, ListId};
 use crate::item_list::{ItemList, ListDigest};
 use crate::remark::Remark;
@@ -82,7 +83,7 @@ impl Catalog {
         view: View<'_>,
         keys: &SealKeys,
     ) -> Result<RawJson, InvalidCursor> {
-        let list = self.list(kind);
+        let list = self.list(kind).seen(|| apps::shows_pages(view.caller));
         let id = ListId {
             route: &self.route,
             kind,
@@ -104,9 +105,9 @@ impl Catalog {
         Ok(page.into_result(next.as_deref()))
     }
 
-    /// The tool or prompt that `name` means: an exposed name, or a native one that only one visible item has (MCP Apps
-    /// pages call tools by bare names). A native name that a second backend starts to use becomes ambiguous; it is never
-    /// captured (trap 14).
+    /// The tool or prompt that `name` means: an exposed name, or a native one that only one item has of those that the
+    /// caller sees (MCP Apps pages call tools by bare names). A native name that a second backend starts to use becomes
+    /// ambiguous; it is never captured (trap 14).
     ///
     /// # Errors
     ///
@@ -121,7 +122,7 @@ impl Catalog {
             return Ok(target(item));
         }
         let same_name = index.native.get(name).map_or(&[][..], Vec::as_slice);
-        let mut visible = same_name.iter().filter(|item| view.sees(item));
+        let mut visible = same_name.iter().filter(|item| view.lists(item));
         match (visible.next(), visible.next()) {
             (Some(only), None) => Ok(target(only)),
             (Some(_), Some(_)) => Err(Unresolved::Ambiguous),
@@ -249,6 +250,13 @@ impl Catalog {
         self.list(kind).items()
     }
 
+    /// Whether everybody who may see all items of a kind sees the same list: not where callers who show pages of MCP Apps
+    /// get tools that others do not.
+    #[must_use]
+    pub fn is_same_for_all(&self, kind: ItemKind) -> bool {
+        !self.list(kind).varies()
+    }
+
     /// What identifies the shown items of a kind: changes if and only if they do.
     #[must_use]
     pub fn digest(&self, kind: ItemKind) -> ListDigest {
@@ -295,6 +303,11 @@ impl View<'_> {
     #[must_use]
     pub fn sees(&self, item: &Item) -> bool {
         self.visibility.same_for_everyone() || self.visibility.visible(self.caller, item)
+    }
+
+    /// Whether the item stands in the caller's lists.
+    fn lists(&self, item: &Item) -> bool {
+        self.sees(item) && (apps::shows_pages(self.caller) || !apps::is_for_pages_only(item))
     }
 
     /// Whether something that nobody lists may be used.

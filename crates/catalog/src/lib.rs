@@ -8,6 +8,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod apps;
 mod build;
 mod cache_hint;
 mod catalog;

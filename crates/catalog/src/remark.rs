@@ -1,4 +1,4 @@
-//! What an operator should know about a catalog: items that are not shown, and why.
+//! What an operator should know about a catalog: items that are not shown, and why; names that mean something else.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ pub struct Remark {
     pub backend: BackendName,
     /// Its native key; cut if it is very long.
     pub native: String,
-    /// Why it is not shown.
+    /// What is the matter with it.
     pub reason: Reason,
 }
 
-/// Why an item is not shown.
+/// What is the matter with an item.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// An item that stands earlier in config order has the same exposed key.
@@ -25,6 +25,11 @@ pub enum Reason {
         /// The exposed key both would have.
         exposed: String,
         /// Whose item has it.
+        by: BackendName,
+    },
+    /// Its own name, which pages of MCP Apps call it by, is what clients know an item of another backend by. It is shown.
+    Captured {
+        /// Whose item is meant.
         by: BackendName,
     },
     /// Its backend lists the key twice.
@@ -61,7 +66,10 @@ impl fmt::Display for Remark {
             native,
             reason,
         } = self;
-        write!(f, "{kind} `{native}` of `{backend}` is hidden: {reason}")
+        match reason {
+            Reason::Captured { .. } => write!(f, "{kind} `{native}` of `{backend}`: {reason}"),
+            _ => write!(f, "{kind} `{native}` of `{backend}` is hidden: {reason}"),
+        }
     }
 }
 
@@ -70,6 +78,9 @@ impl fmt::Display for Reason {
         match self {
             Self::Taken { exposed, by } => {
                 write!(f, "`{exposed}` is already the name of an item of `{by}`")
+            }
+            Self::Captured { by } => {
+                write!(f, "without its prefix the name means an item of `{by}`")
             }
             Self::Repeated => f.write_str("it is listed twice"),
             Self::TooLong { length } => write!(f, "its name has {length} bytes"),

@@ -13,6 +13,7 @@ use isthmus_exchange::{BackendName, Item, ItemKind, ListedItem, Listing};
 use isthmus_protocol::headers::HeaderParameters;
 use isthmus_protocol::{Era, RawJson, ServerCapabilities, visit};
 
+use crate::apps;
 use crate::catalog::{Catalog, NameIndex, Part};
 use crate::item_list::{ItemList, PageLimit};
 use crate::names::exposed_name;
@@ -104,7 +105,10 @@ impl<'a> Builder<'a> {
         self.map_uris(&usable);
         let [tools, prompts, resources, templates] =
             ItemKind::ALL.map(|kind| self.merge(kind, &usable));
+        self.note_captured(&tools);
+        self.note_captured(&prompts);
         let voices: Vec<Voice<'_>> = self.members.iter().map(Member::voice).collect();
+        let has_pages = tools.offered().any(|tool| apps::has_page(tool));
         let list =
             |kind, merged: &Merged| ItemList::new(kind, merged.shown(self.members), self.limit());
         Catalog {
@@ -117,7 +121,7 @@ impl<'a> Builder<'a> {
             ],
             tools: tools.into_name_index(),
             prompts: prompts.into_name_index(),
-            offer: offer(&voices),
+            offer: offer(&voices, has_pages),
             parts: parts(self.members, resources, templates),
             uris: self.uris,
             shaping: self.route.resources.clone(),
@@ -241,6 +245,26 @@ impl<'a> Builder<'a> {
         self.remarks.push(remark);
     }
 
+    /// A page of an app calls tools by their own names. Where such a name is another backend's exposed one it leads there,
+    /// since that one's clients were shown it: an operator should know.
+    fn note_captured(&mut self, merged: &Merged) {
+        let exposed: HashMap<&str, &BackendName> = merged
+            .offered()
+            .map(|item| (item.exposed.as_str(), &item.backend))
+            .collect();
+        for item in merged.offered() {
+            let Some(by) = exposed.get(item.native.as_str()) else {
+                continue;
+            };
+            if **by != item.backend {
+                let by = (*by).clone();
+                let reason = Reason::Captured { by };
+                let remark = Remark::new(item.kind, &item.backend, &item.native, reason);
+                self.remarks.push(remark);
+            }
+        }
+    }
+
     fn candidate(&self, backend: Position, listed: &'a ListedItem) -> Candidate<'a> {
         let member = &self.members[backend];
         let native = &listed.key;
@@ -279,7 +303,7 @@ impl<'a> Builder<'a> {
             &candidate.exposed,
             &map,
         );
-        if kind == ItemKind::Resource {
+        if matches!(kind, ItemKind::Resource | ItemKind::ResourceTemplate) {
             definition = visit::drop_app_domain(&definition);
         }
         if let Some(words) = self.shaping(kind).override_of(&candidate.made) {
@@ -351,6 +375,13 @@ impl Member<'_> {
 }
 
 impl Merged {
+    fn offered(&self) -> impl Iterator<Item = &Arc<Item>> {
+        self.items.iter().filter_map(|(.., fate)| match fate {
+            Fate::Offered(item) => Some(item),
+            Fate::LeftOut | Fate::Taken => None,
+        })
+    }
+
     fn shown(&self, members: &[Member<'_>]) -> Vec<Arc<Item>> {
         let shown = self
             .items

@@ -1,5 +1,5 @@
 use isthmus_config::{Glob, HttpWire, Override};
-use isthmus_exchange::{AllVisible, Caller, Visibility};
+use isthmus_exchange::{AllVisible, Caller, ClientCapabilities, Visibility};
 use isthmus_protocol::Revision;
 use proptest::prelude::*;
 
@@ -172,6 +172,191 @@ fn an_app_that_nobody_lists_is_linked_consistently() {
     );
     assert_eq!(locate(&catalog, "ui://view").unwrap(), "one ui://view");
     assert_eq!(locate(&catalog, "ui://two/view").unwrap(), "two ui://view");
+}
+
+/// Somebody whose client shows the pages of apps.
+fn app_host() -> Caller {
+    let declared = r#"{"extensions":{"io.modelcontextprotocol/ui":{"mimeTypes":["text/html;profile=mcp-app"]}}}"#;
+    Caller {
+        capabilities: Arc::new(ClientCapabilities::parse(json(declared)).unwrap()),
+        ..caller()
+    }
+}
+
+const APP_ONLY: &str = r#""_meta":{"ui":{"visibility":["app"]}}"#;
+
+#[test]
+fn tools_for_pages_only_are_listed_for_clients_that_show_pages_and_for_nobody_else() {
+    let both = r#""_meta":{"ui":{"resourceUri":"ui://v","visibility":["app","model"]}}"#;
+    let items = [
+        (TOOL, "plain", ""),
+        (TOOL, "refresh", APP_ONLY),
+        (TOOL, "show", both),
+    ];
+    let mut route = route();
+    for first_page in [1, 2, 3] {
+        route.first_page = first_page;
+        let catalog = build(&route, &[backend("a", &items)]);
+        assert!(!catalog.is_same_for_all(TOOL));
+        assert!(catalog.is_same_for_all(RESOURCE));
+        let all = ["a__plain", "a__refresh", "a__show"];
+        for visibility in [&AllVisible as &dyn Visibility, &Hides("nothing")] {
+            assert_eq!(listed(&catalog, &app_host(), visibility), all);
+            let without = listed(&catalog, &caller(), visibility);
+            assert_eq!(without, ["a__plain", "a__show"]);
+        }
+    }
+    let none = build(&route, &[tools("a", &["plain"])]);
+    assert!(none.is_same_for_all(TOOL));
+}
+
+/// All pages of the tools that a caller gets.
+fn listed(catalog: &Catalog, caller: &Caller, visibility: &dyn Visibility) -> Vec<String> {
+    use isthmus_protocol::object::{elements, member, string_member};
+    let keys = isthmus_seal::SealKeys::generate();
+    let (mut names, mut cursor) = (Vec::new(), None);
+    loop {
+        let view = View { caller, visibility };
+        let page = catalog.page(TOOL, cursor.as_deref(), view, &keys).unwrap();
+        let tools = elements(&member(&page, "tools").unwrap()).unwrap();
+        names.extend(tools.iter().filter_map(|tool| string_member(tool, "name")));
+        cursor = string_member(&page, "nextCursor");
+        if cursor.is_none() {
+            return names;
+        }
+    }
+}
+
+#[test]
+fn a_page_calls_tools_by_their_own_names_if_these_are_unique_among_what_is_seen() {
+    let app = backend("app", &[(TOOL, "refresh", APP_ONLY), (TOOL, "show", "")]);
+    let catalog = build(&route(), std::slice::from_ref(&app));
+    let host = app_host();
+    let found = |catalog: &Catalog, caller: &Caller, name: &str| {
+        let target = catalog.find(TOOL, name, everything(caller))?;
+        Ok(target.backend.to_string())
+    };
+    assert_eq!(found(&catalog, &host, "refresh"), Ok("app".to_owned()));
+    assert_eq!(
+        found(&catalog, &caller(), "refresh"),
+        Err(Unresolved::Unknown)
+    );
+    // A backend that comes later does not capture the name.
+    let catalog = build(&route(), &[tools("evil", &["refresh"]), app]);
+    assert_eq!(
+        found(&catalog, &host, "refresh"),
+        Err(Unresolved::Ambiguous)
+    );
+    // Who does not see the app's tool can only mean the other.
+    assert_eq!(found(&catalog, &caller(), "refresh"), Ok("evil".to_owned()));
+    assert_eq!(found(&catalog, &host, "show"), Ok("app".to_owned()));
+}
+
+#[test]
+fn a_bare_name_that_is_another_backends_exposed_one_is_remarked_upon() {
+    let mut bare = tools("first", &["refresh"]);
+    bare.settings.prefix = String::new();
+    let catalog = build(&route(), &[bare, tools("app", &["refresh"])]);
+    assert_eq!(find(&catalog, "refresh").unwrap(), "first refresh");
+    let remarks: Vec<_> = catalog.remarks().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        remarks,
+        ["tool `refresh` of `app`: without its prefix the name means an item of `first`"]
+    );
+}
+
+#[test]
+fn a_page_nobody_lists_belongs_to_the_tool_that_names_it_and_not_to_a_template_for_everything() {
+    let app = r#""_meta":{"ui":{"resourceUri":"ui://view"},"ui/resourceUri":"ui://view"}"#;
+    let catalog = build(
+        &route(),
+        &[
+            backend("greedy", &[(TEMPLATE, "{+any}", "")]),
+            backend("app", &[(TOOL, "show", app)]),
+        ],
+    );
+    assert_eq!(locate(&catalog, "ui://view").unwrap(), "app ui://view");
+    assert_eq!(locate(&catalog, "ui://app/view").unwrap(), "app ui://view");
+    let definition = &catalog.items(TOOL)[0].definition;
+    assert_eq!(
+        definition.as_str(),
+        format!(r#"{{"name":"app__show",{app}}}"#)
+    );
+}
+
+#[test]
+fn the_domain_of_a_page_is_dropped_and_the_rest_of_its_settings_stays() {
+    let meta = r#""_meta":{"ui":{"domain":"abc.example","csp":{"connectDomains":["https://x"]}}}"#;
+    let items = [(RESOURCE, "ui://a", meta), (TEMPLATE, "ui://{p}", meta)];
+    let catalog = build(&route(), &[backend("a", &items)]);
+    for kind in [RESOURCE, TEMPLATE] {
+        let definition = &catalog.items(kind)[0].definition;
+        assert!(
+            definition.as_str().contains("connectDomains"),
+            "{definition}"
+        );
+        assert!(!definition.as_str().contains("domain\""), "{definition}");
+    }
+}
+
+#[test]
+fn a_retry_leads_where_the_request_before_it_went() {
+    let mut route = route();
+    let a = backend("a", &[(TOOL, "x", ""), (RESOURCE, "x:", "")]);
+    let caller = caller();
+    let at = |catalog: &Catalog, kind, backend: &str, native: &str, visibility: &dyn Visibility| {
+        let view = View {
+            caller: &caller,
+            visibility,
+        };
+        let backend = fixture::name(backend);
+        let target = catalog.target_at(kind, &backend, native, "exposed", view)?;
+        Some((
+            target.backend.to_string(),
+            target.native,
+            target.item.is_some(),
+        ))
+    };
+    let there =
+        |backend: &str, native: &str, listed| Some((backend.to_owned(), native.to_owned(), listed));
+    let catalog = build(&route, &[a.clone(), tools("b", &["x"])]);
+    let all = &AllVisible;
+    assert_eq!(at(&catalog, TOOL, "a", "x", all), there("a", "x", true));
+    assert_eq!(at(&catalog, TOOL, "b", "x", all), there("b", "x", true));
+    assert_eq!(
+        at(&catalog, RESOURCE, "a", "x:", all),
+        there("a", "x:", true)
+    );
+    // Whether it is still listed, and the backend still there, is for whoever keeps the call to say.
+    assert_eq!(
+        at(&catalog, TOOL, "a", "gone", all),
+        there("a", "gone", false)
+    );
+    assert_eq!(
+        at(&catalog, TOOL, "gone", "x", all),
+        there("gone", "x", false)
+    );
+    assert_eq!(
+        at(&catalog, RESOURCE, "gone", "x:", all),
+        there("gone", "x:", false)
+    );
+    // Its name may lead elsewhere now.
+    route.tools.rename = vec![("b__x".to_owned(), "a__x".to_owned())];
+    let renamed = build(&route, &[a.clone(), tools("b", &["x"])]);
+    assert_eq!(find(&renamed, "a__x").unwrap(), "b x");
+    assert_eq!(at(&renamed, TOOL, "a", "x", all), there("a", "x", false));
+    // But what is hidden now is hidden.
+    for (backend, native) in [("a", "x"), ("a", "gone"), ("gone", "x")] {
+        let hides = Hides(if native == "x" { "x" } else { "gone" });
+        assert_eq!(at(&catalog, TOOL, backend, native, &hides), None);
+    }
+    assert_eq!(at(&catalog, RESOURCE, "a", "x:", &Hides("x:")), None);
+    assert_eq!(at(&catalog, RESOURCE, "gone", "x:", &Hides("x:")), None);
+    route.tools.exclude = vec![Glob::new("a__*")];
+    route.resources.exclude = vec![Glob::new("x:")];
+    let without = build(&route, &[a]);
+    assert_eq!(at(&without, TOOL, "a", "x", all), None);
+    assert_eq!(at(&without, RESOURCE, "a", "x:", all), None);
 }
 
 #[test]

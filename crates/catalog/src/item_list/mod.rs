@@ -2,13 +2,16 @@
 //!
 //! A list that fits one page keeps the order of config and backends. One that does not is ordered by exposed key, since
 //! only then does a cursor have a place that survives any change between two pages. First pages are rendered once per
-//! revision and shared by every caller who sees everything.
+//! revision and shared by every caller who sees everything; where some tools are for pages of apps only, once more for
+//! callers who show none.
 
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
 use isthmus_exchange::{Item, ItemKind};
 use isthmus_protocol::{RawJson, Revision, convert, object};
+
+use crate::apps;
 
 /// How much goes into one page.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +36,8 @@ pub(crate) struct ItemList {
     /// How many items the first page has for somebody who sees everything.
     first_page: usize,
     first_pages: [OnceLock<RawJson>; Revision::ALL.len()],
+    /// The list for callers who show no pages of apps, if it is another.
+    without_pages: Option<Box<Self>>,
 }
 
 /// A rendered page and where the next one begins.
@@ -46,7 +51,21 @@ pub(crate) struct Page {
 
 impl ItemList {
     /// The list of `items`, which come in the order of config and backends.
-    pub(crate) fn new(kind: ItemKind, mut items: Vec<Arc<Item>>, limit: PageLimit) -> Self {
+    pub(crate) fn new(kind: ItemKind, items: Vec<Arc<Item>>, limit: PageLimit) -> Self {
+        let for_all = items.iter().filter(|item| !apps::is_for_pages_only(item));
+        let for_all: Vec<_> = match kind {
+            ItemKind::Tool => for_all.cloned().collect(),
+            _ => items.clone(),
+        };
+        let differs = for_all.len() < items.len();
+        let without_pages = differs.then(|| Box::new(Self::plain(kind, for_all, limit)));
+        Self {
+            without_pages,
+            ..Self::plain(kind, items, limit)
+        }
+    }
+
+    fn plain(kind: ItemKind, mut items: Vec<Arc<Item>>, limit: PageLimit) -> Self {
         let first_page = |items: &[Arc<Item>]| limit.page(items.iter()).len();
         if first_page(&items) < items.len() {
             items.sort_by(|one, other| one.exposed.cmp(&other.exposed));
@@ -58,6 +77,7 @@ impl ItemList {
             items,
             limit,
             first_pages: Default::default(),
+            without_pages: None,
         };
         // Stateful clients' first pages are rendered when the first of them asks.
         list.first_page(Revision::LATEST);
@@ -67,6 +87,19 @@ impl ItemList {
     /// All shown items.
     pub(crate) fn items(&self) -> &[Arc<Item>] {
         &self.items
+    }
+
+    /// The list as it is for callers who do or do not show pages of apps.
+    pub(crate) fn seen(&self, shows_pages: impl FnOnce() -> bool) -> &Self {
+        match &self.without_pages {
+            Some(without) if !shows_pages() => without,
+            _ => self,
+        }
+    }
+
+    /// Whether callers who show pages of apps see what others do not.
+    pub(crate) const fn varies(&self) -> bool {
+        self.without_pages.is_some()
     }
 
     /// What identifies the content.

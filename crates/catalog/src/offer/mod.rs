@@ -8,6 +8,8 @@
 use isthmus_exchange::{BackendName, PeerFacts};
 use isthmus_protocol::{RawJson, ServerCapabilities, object};
 
+use crate::apps;
+
 /// One backend's say.
 #[derive(Debug)]
 pub(crate) struct Voice<'a> {
@@ -19,16 +21,17 @@ pub(crate) struct Voice<'a> {
     pub(crate) may_come: bool,
 }
 
-/// The result of `server/discover` without what belongs to the hop: `{capabilities, instructions?}`.
-pub(crate) fn offer(voices: &[Voice<'_>]) -> RawJson {
-    let mut members = vec![("capabilities", capabilities(voices))];
+/// The result of `server/discover` without what belongs to the hop: `{capabilities, instructions?}`. `has_pages`: some
+/// tool comes with the page of an MCP App.
+pub(crate) fn offer(voices: &[Voice<'_>], has_pages: bool) -> RawJson {
+    let mut members = vec![("capabilities", capabilities(voices, has_pages))];
     if let Some(text) = instructions(voices) {
         members.push(("instructions", RawJson::from_serialize(&text)));
     }
     object::assemble(members)
 }
 
-fn capabilities(voices: &[Voice<'_>]) -> RawJson {
+fn capabilities(voices: &[Voice<'_>], has_pages: bool) -> RawJson {
     let mut offered = Offered::default();
     for voice in voices {
         if let Some(facts) = voice.facts {
@@ -53,11 +56,36 @@ fn capabilities(voices: &[Voice<'_>]) -> RawJson {
         ("resources", resources),
         ("completions", offered.completions.then(Vec::new)),
         ("logging", offered.logging.then(Vec::new)),
+        ("extensions", extensions(voices, has_pages)),
     ];
     let present = members
         .into_iter()
         .filter_map(|(key, flags)| Some((key, object::assemble(flags?))));
     object::assemble(present)
+}
+
+/// The extensions that we know how to honour, with their settings (MS-24). Others are not offered: what their items
+/// would need on the way is not known.
+fn extensions(voices: &[Voice<'_>], has_pages: bool) -> Option<Vec<(&'static str, RawJson)>> {
+    let declared: Vec<_> = voices
+        .iter()
+        .filter_map(|voice| Some(ServerCapabilities::parse(&voice.facts?.capabilities)))
+        .collect();
+    let apps: Vec<_> = declared
+        .iter()
+        .filter_map(|capabilities| capabilities.extension(apps::EXTENSION))
+        .collect();
+    let may_come = voices.iter().any(|voice| voice.may_come);
+    let offers_apps = has_pages || may_come || !apps.is_empty();
+    let offered = [(
+        apps::EXTENSION,
+        offers_apps.then(|| apps::merged_settings(&apps)),
+    )];
+    let present: Vec<_> = offered
+        .into_iter()
+        .filter_map(|(id, settings)| Some((id, settings?)))
+        .collect();
+    (!present.is_empty()).then_some(present)
 }
 
 #[derive(Debug, Clone, Copy, Default)]

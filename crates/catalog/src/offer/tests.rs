@@ -12,6 +12,10 @@ fn facts(capabilities: &str, instructions: Option<&str>) -> PeerFacts {
 }
 
 fn check(said: &[(&str, Option<PeerFacts>, bool)], expected: &str) {
+    check_with_pages(said, false, expected);
+}
+
+fn check_with_pages(said: &[(&str, Option<PeerFacts>, bool)], has_pages: bool, expected: &str) {
     let named: Vec<_> = said
         .iter()
         .map(|(name, facts, may_come)| (BackendName::parse(name).unwrap(), facts, *may_come))
@@ -25,7 +29,7 @@ fn check(said: &[(&str, Option<PeerFacts>, bool)], expected: &str) {
             may_come: *may_come,
         })
         .collect();
-    assert_eq!(offer(&voices).as_str(), expected);
+    assert_eq!(offer(&voices, has_pages).as_str(), expected);
 }
 
 #[test]
@@ -43,8 +47,36 @@ fn a_capability_is_offered_if_any_backend_has_it() {
 fn a_backend_that_is_still_starting_may_bring_anything() {
     check(
         &[("a", None, true)],
-        r#"{"capabilities":{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"completions":{},"logging":{}}}"#,
+        r#"{"capabilities":{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"completions":{},"logging":{},"extensions":{"io.modelcontextprotocol/ui":{}}}}"#,
     );
+}
+
+#[test]
+fn apps_are_offered_if_a_backend_says_so_or_a_tool_has_a_page() {
+    const WITHOUT_SETTINGS: &str =
+        r#"{"capabilities":{"extensions":{"io.modelcontextprotocol/ui":{}}}}"#;
+    let silent = || ("a", Some(facts("{}", None)), false);
+    check_with_pages(&[silent()], true, WITHOUT_SETTINGS);
+    let says = |name, settings: &str| {
+        let capabilities = format!(
+            r#"{{"extensions":{{"io.modelcontextprotocol/ui":{settings},"dev.example/other":{{}}}}}}"#
+        );
+        (name, Some(facts(&capabilities, None)), false)
+    };
+    check(
+        &[
+            silent(),
+            says("b", r#"{"x":1.0}"#),
+            says("c", r#"{"x":1.0}"#),
+        ],
+        r#"{"capabilities":{"extensions":{"io.modelcontextprotocol/ui":{"x":1.0}}}}"#,
+    );
+    // Two that differ cannot be merged without knowing what they mean.
+    check(
+        &[says("b", r#"{"x":1}"#), says("c", r#"{"x":2}"#)],
+        WITHOUT_SETTINGS,
+    );
+    check(&[says("b", "true")], WITHOUT_SETTINGS);
 }
 
 #[test]

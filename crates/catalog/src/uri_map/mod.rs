@@ -3,9 +3,9 @@
 //! URIs are kept as they are wherever that leads back to the backend they came from; else they get their prefixed form.
 //! Both directions ask the same rule, so a URI that was handed out always finds home: the raw form goes to the first
 //! backend in config order that lists it (whether or not it is available), then to the template with the longest literal
-//! prefix, then to the first whose definitions link to it (MCP Apps pages need not be listed). The prefixed form goes to the
-//! backend it names, unless somebody lists that very text. No backend is ever probed
-//! (digest §3.7, trap 15).
+//! prefix, then to the first whose definitions link to it (MCP Apps pages need not be listed), and last to a template that
+//! begins with no literal, since that claims everything. The prefixed form goes to the backend it names, unless somebody
+//! lists that very text. No backend is ever probed (digest §3.7, trap 15).
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -119,7 +119,7 @@ impl UriMap {
         let named = prefixed
             .as_ref()
             .map_or(0, |(_, native)| uri.len() - native.len());
-        let says_more = |m: &&Matcher| named == 0 || m.template.literal_prefix().len() > named;
+        let says_more = |m: &&Matcher| m.template.literal_prefix().len() > named;
         let mut matchers = self.matchers.iter().take_while(says_more);
         if let Some(matcher) = matchers.find(|m| m.template.matches(uri)) {
             return Some((matcher.backend, uri.into()));
@@ -128,8 +128,17 @@ impl UriMap {
             return prefixed;
         }
         let linked = self.linked.get(uri).and_then(|backends| backends.first());
+        let greedy = || {
+            let mut greedy = self.matchers.iter();
+            let greedy =
+                greedy.find(|m| m.template.literal_prefix().is_empty() && m.template.matches(uri));
+            greedy.map(|m| m.backend)
+        };
         // A backend that is alone owns everything, and never hands out a prefixed form of what it does not list.
-        let owner = linked.copied().or((self.backends.len() == 1).then_some(0));
+        let owner = linked
+            .copied()
+            .or_else(greedy)
+            .or((self.backends.len() == 1).then_some(0));
         owner.map(|owner| (owner, uri.into()))
     }
 

@@ -33,7 +33,7 @@ fn a_uri_goes_to_who_lists_it_then_to_the_most_specific_template_then_to_who_lin
             (0, "x:/deep/{path}"),
             (1, "x:/deep/{other}"),
         ],
-        &[(1, "ui://app"), (0, "ui://app")],
+        &[(1, "ui://page"), (0, "ui://app"), (1, "ui://app")],
     );
     let check = |uri: &str, expected: (Position, &str)| {
         assert_eq!(
@@ -52,6 +52,14 @@ fn a_uri_goes_to_who_lists_it_then_to_the_most_specific_template_then_to_who_lin
     check("elsewhere:", (0, "elsewhere:"));
     check("b+elsewhere:", (1, "elsewhere:"));
     check("ui://b/app", (1, "ui://app"));
+    // A template that claims everything does not take an app's page away from whoever names it.
+    check("ui://page", (1, "ui://page"));
+    check("ui://app", (0, "ui://app"));
+    check("ui://other", (0, "ui://other"));
+    assert_eq!(
+        map.form(1, "ui://app"),
+        UriForm::Prefixed("ui://b/app".to_owned())
+    );
 }
 
 #[test]
