@@ -62,10 +62,11 @@ def losses(directly: dict[str, Scenario], through: dict[str, Scenario]) -> list[
 
 def judge(lost: list[Loss], expected: set[tuple[str, str]]) -> Verdict:
     """Holds what is lost against what is expected to be."""
-    keys = {(loss.scenario, loss.check) for loss in lost}
+    keys = {(loss.scenario, check) for loss in lost for check in (loss.check, ANY)}
+    known = [(loss.scenario, loss.check) in expected or (loss.scenario, ANY) in expected for loss in lost]
     return Verdict(
-        expected=[loss for loss in lost if (loss.scenario, loss.check) in expected],
-        unexpected=[loss for loss in lost if (loss.scenario, loss.check) not in expected],
+        expected=[loss for loss, is_known in zip(lost, known) if is_known],
+        unexpected=[loss for loss, is_known in zip(lost, known) if not is_known],
         stale=sorted(expected - keys),
     )
 
@@ -76,5 +77,9 @@ def expected(path: Path, revision: str, era: str, wire: str, scenarios: set[str]
     for entry in suite.yaml(path):
         applies = revision in entry["revisions"] and era in entry.get("eras", [era]) and wire in entry.get("wires", [wire])
         if applies and entry["scenario"] in scenarios:
-            pairs |= {(entry["scenario"], check) for check in entry["checks"]}
+            pairs |= {(entry["scenario"], check) for check in entry.get("checks", [ANY])}
     return pairs
+
+
+#: Stands for every check of a scenario.
+ANY = "any check"
