@@ -368,15 +368,21 @@ async fn a_client_has_so_many_questions_before_it_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_long_a_human_takes_the_stream_waits() {
+async fn a_human_has_time_to_answer_but_not_for_ever() {
     let mut gateway = start().await;
     let (client, steps, asking) = calling(&mut gateway, "2025-06-18").await;
     let answered = steps.ask(ELICIT, FORM).await;
     let mut stream = asking.await.unwrap();
     let question = next(&mut stream).await;
-    tokio::time::advance(Duration::from_secs(3600)).await;
+    tokio::time::advance(Duration::from_secs(599)).await;
     accepted(&client, &answer(&question, r#"{"action":"accept"}"#)).await;
     assert!(answered.await.unwrap().is_ok());
+
+    let never = steps.ask(ELICIT, FORM).await;
+    let question = next(&mut stream).await;
+    assert!(never.await.is_err());
+    let cancelled = next(&mut stream).await;
+    assert_eq!(cancelled["params"]["requestId"], question["id"]);
     steps.finish(r#"{"content":[]}"#).await;
     assert_eq!(next(&mut stream).await["id"], 1);
 }

@@ -2,8 +2,8 @@
 //!
 //! Each question of a backend becomes a request on the stream of that very call (LS-7), under an id of the session's and
 //! in the words of its revision. It stays there until it is answered: a client whose stream broke finds it again when it
-//! resumes. What the client did not declare, or its revision has no words for, it is not asked (LS-2). When a question
-//! is over without an answer, because the backend withdrew it or the call ended, the client is told.
+//! resumes, within the time that it has for an answer. What the client did not declare, or its revision has no words for, it is not asked (LS-2). When a question
+//! is over without an answer, because the backend withdrew it, the call ended or it took too long, the client is told.
 
 use std::task::{Context, Poll};
 
@@ -13,6 +13,7 @@ use isthmus_protocol::convert::downgrade_question;
 use isthmus_protocol::message::{write_notification, write_request};
 use isthmus_protocol::{Id, JsonRpcError, Method, RawJson, code, object};
 use isthmus_session::{OpenQuestion, Session};
+use tokio::time::Instant;
 
 use super::call::Outlet;
 use crate::respond::takes_url_elicitations;
@@ -21,6 +22,7 @@ use crate::respond::takes_url_elicitations;
 pub(crate) struct Asking<'a, Out> {
     session: &'a Session,
     outlet: &'a Out,
+    /// Oldest first.
     open: Vec<Pending<'a>>,
     /// Elicitations that got their ids here, and to whose page the user agreed to go.
     visited: Vec<String>,
@@ -32,6 +34,8 @@ pub(crate) struct Pending<'a> {
     open: OpenQuestion<'a>,
     /// Where it stands in the stream.
     place: u64,
+    /// When the client has had time enough.
+    deadline: Instant,
     /// The id of an elicitation whose backend has none, and will not tell when it is done.
     minted: Option<String>,
 }
@@ -42,6 +46,8 @@ pub(crate) enum Settled<'a> {
     Answered(Pending<'a>, Answer),
     /// The backend no longer wants an answer.
     Withdrawn(Pending<'a>),
+    /// The client took too long for the oldest one.
+    TooLate,
     /// No answer can come any more.
     Lost,
 }
@@ -79,6 +85,7 @@ impl<'a, Out: Outlet> Asking<'a, Out> {
                 question,
                 open,
                 place,
+                deadline: Instant::now() + self.outlet.patience(),
                 minted,
             });
         }
@@ -87,9 +94,18 @@ impl<'a, Out: Outlet> Asking<'a, Out> {
     /// Waits until one of the questions is over. Dropping the future loses nothing; [`Asking::settle`] has to follow.
     pub(crate) async fn settled(&mut self) -> Settled<'a> {
         let outlet = self.outlet;
+        let deadline = self.open.first().map(|oldest| oldest.deadline);
+        let too_late = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            biased;
             settled = std::future::poll_fn(|context| self.poll_settled(context)) => settled,
             () = outlet.lost() => Settled::Lost,
+            () = too_late => Settled::TooLate,
         }
     }
 
@@ -104,6 +120,11 @@ impl<'a, Out: Outlet> Asking<'a, Out> {
                 pending.question.answer(checked(answer));
             }
             Settled::Withdrawn(pending) => self.cancel(&pending).await,
+            Settled::TooLate => {
+                let oldest = self.open.remove(0);
+                tracing::debug!(backend = %oldest.question.backend, "a client did not answer in time");
+                self.cancel(&oldest).await;
+            }
             Settled::Lost => self.give_up().await,
         }
     }
@@ -206,11 +227,11 @@ impl<'a, Out: Outlet> Asking<'a, Out> {
         for index in 0..self.open.len() {
             let pending = &mut self.open[index];
             if let Poll::Ready(answer) = pending.open.poll_answer(context) {
-                let pending = self.open.swap_remove(index);
+                let pending = self.open.remove(index);
                 return Poll::Ready(Settled::Answered(pending, answer));
             }
             if pending.question.poll_withdrawn(context).is_ready() {
-                let pending = self.open.swap_remove(index);
+                let pending = self.open.remove(index);
                 return Poll::Ready(Settled::Withdrawn(pending));
             }
         }

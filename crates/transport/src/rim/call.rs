@@ -23,6 +23,9 @@ pub(crate) trait Outlet: Send + Sync {
     /// Takes a question back, so that nobody finds it in the stream from now on. Whether the client may have read it.
     fn retract(&self, place: u64) -> bool;
 
+    /// How long the client may take to answer one question.
+    fn patience(&self) -> Duration;
+
     /// Completes when no answer can come any more.
     fn lost(&self) -> impl Future<Output = ()> + Send;
 }

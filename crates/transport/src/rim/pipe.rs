@@ -4,6 +4,7 @@
 //! it, each for itself (E-1). Everything the client hears goes through one bounded channel.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -49,6 +50,8 @@ struct Out {
     messages: mpsc::Sender<Bytes>,
     /// Nothing new comes from the client: what has no end of its own ends.
     ending: CancellationToken,
+    /// How long the client may take to answer one question.
+    patience: Duration,
 }
 
 impl Outlet for Out {
@@ -69,6 +72,10 @@ impl Outlet for Out {
         true
     }
 
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+
     async fn lost(&self) {
         self.ending.cancelled().await;
     }
@@ -83,12 +90,16 @@ impl Pipe {
         messages: mpsc::Sender<Bytes>,
         takes_stateless: bool,
     ) -> Arc<Self> {
-        let ending = clients.closing().child_token();
+        let out = Out {
+            messages,
+            ending: clients.closing().child_token(),
+            patience: clients.bounds().answer,
+        };
         Arc::new(Self {
             clients,
             face,
             sender,
-            out: Out { messages, ending },
+            out,
             session: OnceLock::new(),
             stateless: takes_stateless.then(|| InFlight::new(STATELESS_IN_FLIGHT)),
             closed: CancellationToken::new(),

@@ -13,12 +13,12 @@ use isthmus_protocol::message::write_result;
 use isthmus_protocol::params::{ParamsError, SplitParams};
 use isthmus_protocol::{Era, Id, Method, RawJson};
 use isthmus_session::{EventLog, EventReader, Session, StoredEvent};
-use tokio_util::sync::CancellationToken;
 
 use super::accept;
 use super::stream::{Hold, SessionStream};
 use crate::answer::{HttpResponse, event_stream, json, refusal};
 use crate::entry::Visit;
+use crate::listener::Clients;
 use crate::rim::call::Outlet;
 use crate::rim::stateful::Dispatch;
 use crate::rim::stateless::Sender;
@@ -135,14 +135,14 @@ pub(crate) fn listen(visit: &Visit, session: &Arc<Session>) {
 /// waits for nobody.
 pub(crate) struct AnswerStream {
     log: Arc<EventLog>,
-    closing: CancellationToken,
+    clients: Arc<Clients>,
 }
 
 impl AnswerStream {
     pub(crate) fn new(visit: &Visit, reader: &EventReader) -> Self {
         Self {
             log: Arc::clone(reader.log()),
-            closing: visit.listener.clients.closing().clone(),
+            clients: Arc::clone(&visit.listener.clients),
         }
     }
 
@@ -157,7 +157,7 @@ impl Outlet for AnswerStream {
     }
 
     async fn question(&self, message: Bytes) -> Option<u64> {
-        if self.closing.is_cancelled() {
+        if self.clients.closing().is_cancelled() {
             return None;
         }
         self.log.write_question(message).await
@@ -167,10 +167,14 @@ impl Outlet for AnswerStream {
         self.log.retract(place)
     }
 
+    fn patience(&self) -> Duration {
+        self.clients.bounds().answer
+    }
+
     async fn lost(&self) {
         // A gateway that shuts down takes no POST any more, and an answer would have to be one.
         tokio::select! {
-            () = self.closing.cancelled() => {}
+            () = self.clients.closing().cancelled() => {}
             () = self.log.lost() => {}
         }
     }
