@@ -1,63 +1,60 @@
 //! Sends a request to the one backend that answers it: native names on the way there, exposed ones on the way back.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use isthmus_catalog::{UriForm, prefixed_uri};
+use isthmus_backend::Parking;
 use isthmus_exchange::{
-    BackendName, Complete, Continuation, Error, ErrorKind, Outcome, Reply, Request, Scope, Step,
-    Subject, Target,
+    BackendName, Caller, Complete, Continuation, Error, ErrorKind, Event, InputRequired, Outcome,
+    Question, Reply, Request, Step, Subject, Target,
 };
 use isthmus_protocol::object::{self, ObjectEdit};
 use isthmus_protocol::visit::{self, UriPlace};
 use isthmus_protocol::{Method, RawJson, Revision};
-use isthmus_seal::SealKeys;
 
+use crate::exposed_uri::ExposedUri;
 use crate::live_backend::LiveBackend;
 use crate::live_route::{LiveRoute, RouteState};
-use crate::request_state::Asked;
+use crate::questions::Asking;
+use crate::request_state::{Asked, RequestStates};
 
-/// Sends a resolved request to its backend.
+/// Sends a resolved request to its backend; a retry of a parked call to that call.
 ///
 /// # Errors
 ///
-/// The backend's; `BackendUnavailable` if a reload has just taken it away.
+/// The backend's; `BackendUnavailable` if a reload has just taken it away; `Expired` for a park that is no longer there.
 pub(crate) async fn forward(
     route: Arc<LiveRoute>,
-    keys: Arc<SealKeys>,
+    states: RequestStates,
+    parking: Parking,
     mut request: Request,
 ) -> Result<Reply, Error> {
     let state = route.state();
     let Some(target) = request.target.clone() else {
         return Err(Error::internal("a request was dispatched without a target"));
     };
-    let member = member(&state, &target)?;
     if request.method == Method::CompletionComplete && !completes(&state, &target.backend) {
         return Ok(Reply::complete(nothing_to_complete()));
     }
-    let asked = Asked::of(&request, &target.backend);
-    if let Some(retry) = &mut request.retry
-        && let (Some(asked), Some(Continuation::Opaque(state))) = (&asked, retry.state.take())
-    {
-        retry.state = asked.unseal(&keys, &state)?;
-    }
+    let exposure = Exposure::new(route, state.clone(), states, &request, &target);
     request.params = native_params(&request, &target.native);
-    let exposure = Exposure::new(route, state.clone(), &request, target);
-    let reply = member.backend().clone().call(request).await;
-    let reply = reply.map_err(|error| exposure.error(error))?;
-    let reply = match asked {
-        Some(asked) => reply.map(move |step| match step {
-            Step::Done(Ok(Outcome::InputRequired(required))) => {
-                Step::Done(Ok(Outcome::InputRequired(asked.seal(&keys, required))))
-            }
-            other => other,
-        }),
-        None => reply,
-    };
-    Ok(if exposure.changes_nothing() {
-        reply
+    let reply = if is_parked(&request) {
+        // Whatever has become of its backend.
+        parking.resume(request).await
     } else {
-        reply.map(move |step| exposure.step(step))
-    })
+        let member = member(&state, &target)?;
+        member.backend().clone().call(request).await
+    };
+    let reply = reply.map_err(|error| exposure.error(error))?;
+    Ok(reply.map(move |step| exposure.step(step)))
+}
+
+fn is_parked(request: &Request) -> bool {
+    let state = request
+        .retry
+        .as_ref()
+        .and_then(|retry| retry.state.as_ref());
+    matches!(state, Some(Continuation::Parked { .. }))
 }
 
 /// The backend of a target.
@@ -116,43 +113,56 @@ fn native_params(request: &Request, native: &str) -> RawJson {
 struct Exposure {
     route: Arc<LiveRoute>,
     state: Arc<RouteState>,
-    scope: Arc<Scope>,
+    states: RequestStates,
+    caller: Arc<Caller>,
     method: Method,
     backend: BackendName,
-    /// The resource that was asked for: its native URI and the form the caller used.
-    asked: Option<(String, String)>,
+    /// How the backend knows what was asked for.
+    native: String,
+    /// What was asked, if the method knows questions.
+    asked: Option<Asked>,
+    /// The form in which the caller wrote the URI that was asked for.
+    asked_uri: Option<String>,
+    is_retry: bool,
 }
 
 impl Exposure {
+    /// How `request`, in the names its caller used, is answered.
     fn new(
         route: Arc<LiveRoute>,
         state: Arc<RouteState>,
+        states: RequestStates,
         request: &Request,
-        target: Target,
+        target: &Target,
     ) -> Self {
-        let asked = match &request.subject {
-            Subject::Uri(uri) => Some((target.native, uri.clone())),
+        let asked_uri = match &request.subject {
+            Subject::Uri(uri) => Some(uri.clone()),
             _ => None,
         };
         Self {
+            asked: Asked::of(request, &state.settings.path),
             route,
             state,
-            scope: request.caller.scope.clone(),
+            states,
+            caller: request.caller.clone(),
             method: request.method.clone(),
-            backend: target.backend,
-            asked,
+            backend: target.backend.clone(),
+            native: target.native.clone(),
+            asked_uri,
+            is_retry: request.retry.is_some(),
         }
-    }
-
-    fn changes_nothing(&self) -> bool {
-        let reads = self.method == Method::ResourcesRead;
-        !reads && self.state.catalog.keeps_uris()
     }
 
     fn step(&self, step: Step) -> Step {
         match step {
             Step::Done(Ok(Outcome::Complete(complete))) => {
                 Step::Done(Ok(Outcome::Complete(self.complete(complete))))
+            }
+            Step::Done(Ok(Outcome::InputRequired(required))) => {
+                Step::Done(self.input_required(required).map(Outcome::InputRequired))
+            }
+            Step::Event(Event::Question(question)) => {
+                Step::Event(Event::Question(self.question(question)))
             }
             Step::Done(Err(error)) => Step::Done(Err(self.error(error))),
             other => other,
@@ -164,43 +174,80 @@ impl Exposure {
             mut result,
             mut cache,
         } = complete;
-        result =
-            visit::rewrite_result(&self.method, &result, &|_: UriPlace, uri| self.exposed(uri));
-        if self.method == Method::ResourcesRead {
+        let reads = self.method == Method::ResourcesRead;
+        let public = Cell::new(self.route.same_for_everyone());
+        if reads || !self.state.catalog.keeps_uris() {
+            result = visit::rewrite_result(&self.method, &result, &|_: UriPlace, uri| {
+                let exposed = self.exposed(uri);
+                public.set(public.get() && exposed.same_for_everyone());
+                exposed.into_new()
+            });
+        }
+        if reads {
             result = visit::drop_app_domain(&result);
         }
+        if self.is_retry {
+            // It depends on answers (26:server/utilities/caching).
+            cache = None;
+        }
         if let Some(hint) = &mut cache {
-            hint.public &= self.route.same_for_everyone();
+            hint.public &= public.get();
         }
         Complete { result, cache }
     }
 
-    /// What a native URI becomes; `None` if it stays.
-    fn exposed(&self, uri: &str) -> Option<String> {
-        if let Some((native, asked)) = &self.asked
-            && native == uri
+    fn question(&self, mut question: Question) -> Question {
+        question.params = self
+            .asking(&|_: UriPlace, uri| self.exposed(uri).into_new())
+            .params(&question.method, &question.params);
+        question
+    }
+
+    fn input_required(&self, required: InputRequired) -> Result<InputRequired, Error> {
+        let Some(asked) = &self.asked else {
+            let (backend, method) = (&self.backend, &self.method);
+            let message = format!("`{backend}` wants input for `{method}`, which has none");
+            return Err(Error::new(
+                ErrorKind::BackendMisbehaved(backend.clone()),
+                message,
+            ));
+        };
+        let exposed = |_: UriPlace, uri: &str| self.exposed(uri).into_new();
+        let asking = self.asking(&exposed);
+        let InputRequired { requests, state } = required;
+        let requests = requests.map(|requests| asking.requests(&requests));
+        let required = InputRequired { requests, state };
+        self.states
+            .seal(asked, &self.backend, &self.native, required)
+    }
+
+    fn asking<'a>(&'a self, exposed: visit::UriMap<'a>) -> Asking<'a> {
+        Asking {
+            backend: &self.backend,
+            among_others: self.state.members.len() > 1,
+            exposed,
+        }
+    }
+
+    /// How a native URI looks to the caller.
+    fn exposed(&self, uri: &str) -> ExposedUri {
+        if let Some(asked) = &self.asked_uri
+            && self.native == uri
         {
             // Whoever asked in one form is answered in that form (digest §3.7).
-            return (asked != uri).then(|| asked.clone());
+            return if asked == uri {
+                ExposedUri::Raw
+            } else {
+                ExposedUri::Prefixed(asked.clone())
+            };
         }
-        match self.state.catalog.uri_form(&self.backend, uri) {
-            UriForm::Raw => None,
-            UriForm::Prefixed(uri) => Some(uri),
-            UriForm::RawIfRemembered => self
-                .route
-                .links
-                .claim(&self.scope, uri, &self.backend)
-                .map(|_other| prefixed_uri(&self.backend, uri)),
-        }
+        ExposedUri::of(&self.route, &self.state, &self.caller, &self.backend, uri)
     }
 
     /// An error that repeats the URI it is about gets the form the caller used.
     fn error(&self, error: Error) -> Error {
-        let Some((native, asked)) = self
-            .asked
-            .as_ref()
-            .filter(|(native, asked)| native != asked)
-        else {
+        let native = &self.native;
+        let Some(asked) = self.asked_uri.as_ref().filter(|asked| *asked != native) else {
             return error;
         };
         let ErrorKind::Answered {

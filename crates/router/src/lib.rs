@@ -8,8 +8,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod announcing;
 mod any_backend;
 mod calls;
+mod exposed_uri;
 mod keeper;
 mod links;
 mod listen;
@@ -17,10 +19,12 @@ mod listener;
 mod lists;
 mod live_backend;
 mod live_route;
+mod questions;
 mod request_state;
 mod resolve;
 mod router;
 mod routes_of;
+mod scope_end;
 mod status;
 mod subscriptions;
 mod waiting;

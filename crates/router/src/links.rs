@@ -2,13 +2,12 @@
 //!
 //! A tool may return a link to a resource that no list and no template mentions. Its URI is kept as it is, so somebody has
 //! to remember where it leads: per scope, since it was handed out to nobody else. Bounded; the oldest links of a scope, and
-//! the scope whose last link is oldest, are forgotten first.
+//! the scope whose last link is oldest, are forgotten first, and everything of a session when that ends.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use isthmus_exchange::{BackendName, Scope, ScopeId};
-use tokio_util::sync::CancellationToken;
 
 /// The links handed out on one route.
 #[derive(Debug, Default)]
@@ -23,7 +22,6 @@ struct Memory {
 
 #[derive(Debug)]
 struct ScopeLinks {
-    ended: CancellationToken,
     owners: HashMap<Arc<str>, BackendName>,
     oldest_first: VecDeque<Arc<str>>,
     /// [`Memory::now`] when a link was last added or asked for again.
@@ -31,13 +29,12 @@ struct ScopeLinks {
 }
 
 impl Links {
-    /// Remembers that `backend` handed `uri` out to `scope`, unless another backend did before: then that one's name.
-    pub(crate) fn claim(
-        &self,
-        scope: &Scope,
-        uri: &str,
-        backend: &BackendName,
-    ) -> Option<BackendName> {
+    /// Remembers that `backend` handed `uri` out to `scope`. `false`: it is not remembered, because another backend did so
+    /// before or because it is too long.
+    pub(crate) fn claim(&self, scope: &Scope, uri: &str, backend: &BackendName) -> bool {
+        if uri.len() > LONGEST || scope.ended().is_cancelled() {
+            return false;
+        }
         let mut memory = self.lock();
         let Memory { scopes, now } = &mut *memory;
         if !scopes.contains_key(&scope.id()) {
@@ -45,14 +42,13 @@ impl Links {
         }
         *now += 1;
         let links = scopes.entry(scope.id()).or_insert_with(|| ScopeLinks {
-            ended: scope.ended().clone(),
             owners: HashMap::new(),
             oldest_first: VecDeque::new(),
             last_use: *now,
         });
         links.last_use = *now;
         if let Some(owner) = links.owners.get(uri) {
-            return Some(owner.clone()).filter(|owner| owner != backend);
+            return owner == backend;
         }
         if links.oldest_first.len() == LINKS_PER_SCOPE
             && let Some(oldest) = links.oldest_first.pop_front()
@@ -62,7 +58,18 @@ impl Links {
         let uri: Arc<str> = uri.into();
         links.owners.insert(uri.clone(), backend.clone());
         links.oldest_first.push_back(uri);
-        None
+        true
+    }
+
+    /// Forgets everything that was handed out to a scope.
+    pub(crate) fn forget(&self, scope: ScopeId) {
+        self.lock().scopes.remove(&scope);
+    }
+
+    /// How many scopes were handed something.
+    #[cfg(test)]
+    pub(crate) fn scopes(&self) -> usize {
+        self.lock().scopes.len()
     }
 
     /// Who handed `uri` out to `scope`.
@@ -79,10 +86,7 @@ fn make_room(scopes: &mut HashMap<ScopeId, ScopeLinks>) {
     if scopes.len() < SCOPES {
         return;
     }
-    scopes.retain(|_, links| !links.ended.is_cancelled());
-    if scopes.len() >= SCOPES
-        && let Some(oldest) = scopes.iter().min_by_key(|(_, links)| links.last_use)
-    {
+    if let Some(oldest) = scopes.iter().min_by_key(|(_, links)| links.last_use) {
         let oldest = *oldest.0;
         scopes.remove(&oldest);
     }
@@ -90,6 +94,8 @@ fn make_room(scopes: &mut HashMap<ScopeId, ScopeLinks>) {
 
 const LINKS_PER_SCOPE: usize = 1_000;
 const SCOPES: usize = 1_000;
+/// Bytes of a URI that is worth remembering; a longer one gets its prefixed form.
+const LONGEST: usize = 2 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -108,13 +114,10 @@ mod tests {
     #[test]
     fn the_first_backend_that_hands_a_link_out_to_a_scope_keeps_it() {
         let links = Links::default();
-        assert_eq!(links.claim(&scope(1), "x:1", &backend("a")), None);
-        assert_eq!(links.claim(&scope(1), "x:1", &backend("a")), None);
-        assert_eq!(
-            links.claim(&scope(1), "x:1", &backend("b")),
-            Some(backend("a"))
-        );
-        assert_eq!(links.claim(&scope(2), "x:1", &backend("b")), None);
+        assert!(links.claim(&scope(1), "x:1", &backend("a")));
+        assert!(links.claim(&scope(1), "x:1", &backend("a")));
+        assert!(!links.claim(&scope(1), "x:1", &backend("b")));
+        assert!(links.claim(&scope(2), "x:1", &backend("b")));
         assert_eq!(links.owner(ScopeId(1), "x:1"), Some(backend("a")));
         assert_eq!(links.owner(ScopeId(2), "x:1"), Some(backend("b")));
         assert_eq!(links.owner(ScopeId(3), "x:1"), None);
@@ -133,5 +136,20 @@ mod tests {
         }
         assert_eq!(links.owner(ScopeId(1), "x:1"), None);
         assert!(links.owner(ScopeId(2), "y:").is_some());
+        assert_eq!(links.scopes(), SCOPES);
+        let long = format!("z:{}", "x".repeat(LONGEST));
+        assert!(!links.claim(&scope(2), &long, &backend("a")));
+        assert_eq!(links.owner(ScopeId(2), &long), None);
+    }
+
+    #[test]
+    fn nothing_is_remembered_for_a_scope_that_has_ended() {
+        let links = Links::default();
+        let anna = scope(1);
+        assert!(links.claim(&anna, "x:1", &backend("a")));
+        anna.end();
+        links.forget(anna.id());
+        assert!(!links.claim(&anna, "x:2", &backend("a")));
+        assert_eq!(links.scopes(), 0);
     }
 }

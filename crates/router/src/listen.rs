@@ -50,11 +50,11 @@ pub(crate) async fn listen(route: Arc<LiveRoute>, request: Request) -> Result<Re
 
 /// An open listen. Dropping it takes it down.
 struct Open {
+    /// Released when dropped, which needs the route: so they stand before it.
+    _holds: Vec<Held>,
     route: Arc<LiveRoute>,
     listener: Arc<Listener>,
     key: u64,
-    /// Released when dropped.
-    _holds: Vec<Held>,
 }
 
 /// A reason for the caller's scope to watch a resource; dropping it takes the reason away.
@@ -79,10 +79,10 @@ impl Open {
             listener.end();
         }
         Self {
+            _holds: holds,
             route,
             listener,
             key,
-            _holds: holds,
         }
     }
 
@@ -123,7 +123,8 @@ impl Drop for Held {
         );
         route.run(async move {
             let Some(route) = weak.upgrade() else { return };
-            watching::release(&route, &caller, &watched).await;
+            let scope = caller.scope.id();
+            route.subscriptions.release(scope, &watched).await;
         });
     }
 }

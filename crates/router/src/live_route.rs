@@ -7,20 +7,17 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
-use isthmus_backend::BackendNotice;
-use isthmus_catalog::{Catalog, Member, Remark, UriForm, View};
+use isthmus_catalog::{Catalog, Member, Remark, View};
 use isthmus_config::Route;
-use isthmus_exchange::{BackendName, Caller, ItemKind, Notice, Visibility};
-use isthmus_protocol::RawJson;
-use isthmus_protocol::object::{self, ObjectEdit};
+use isthmus_exchange::{BackendName, Caller, ItemKind, Visibility};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::any_backend::AnyBackend;
 use crate::links::Links;
-use crate::listener::{Listener, Listeners};
+use crate::listener::Listeners;
 use crate::live_backend::LiveBackend;
+use crate::scope_end::ScopeEnds;
 use crate::subscriptions::Subscriptions;
 
 /// One route, live.
@@ -31,6 +28,7 @@ pub(crate) struct LiveRoute {
     pub(crate) listeners: Listeners,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) links: Links,
+    pub(crate) ends: ScopeEnds,
     /// Where subscriptions are ended and renewed.
     background: Handle,
     tasks: Mutex<JoinSet<()>>,
@@ -83,6 +81,7 @@ impl LiveRoute {
             listeners: Listeners::default(),
             subscriptions: Subscriptions::default(),
             links: Links::default(),
+            ends: ScopeEnds::default(),
             background: background.clone(),
             tasks: Mutex::default(),
             changes: Changes::default(),
@@ -178,81 +177,11 @@ impl LiveRoute {
         for kind in told {
             self.listeners.each(|listener| listener.list_changed(kind));
         }
-    }
-
-    /// Passes on what a backend said of a resource, or logged, to whoever may and wants to hear it.
-    pub(crate) fn deliver(&self, backend: &BackendName, notice: &BackendNotice) {
-        self.listeners.each(|listener| {
-            if !notice.audience.includes(&listener.caller.scope) {
-                return;
-            }
-            match &notice.notice {
-                Notice::ResourceUpdated { uri, params } => {
-                    self.deliver_update(listener, backend, uri, params);
-                }
-                Notice::Log(record) => {
-                    let scope = &listener.caller.scope;
-                    // Before a session sets its level, which messages it hears is the backend's choice (LS-15).
-                    let wanted = scope.log_level().is_none_or(|level| record.level >= level);
-                    if listener.filter.follow_scope && wanted {
-                        listener.logged(record.clone());
-                    }
-                }
-                Notice::ListChanged(_) => {}
-                Notice::ElicitationComplete { .. } | Notice::Task { .. } => {}
-            }
-        });
-    }
-
-    fn deliver_update(
-        &self,
-        listener: &Listener,
-        backend: &BackendName,
-        uri: &str,
-        params: &RawJson,
-    ) {
-        let scope = &listener.caller.scope;
-        let watched = listener.watched.iter();
-        let mut forms: BTreeSet<_> = watched
-            .filter_map(|watched| watched.announced_as(backend, uri))
-            .collect();
-        if listener.filter.follow_scope {
-            forms.extend(self.subscriptions.announced_to(scope.id(), backend, uri));
+        let after = self.state();
+        let left = before.members.iter().map(|member| member.name());
+        for gone in left.filter(|name| after.member(name).is_none()) {
+            self.deliver_all_updates(gone);
         }
-        for form in forms {
-            if form == uri {
-                // Somebody who is told of a sub-resource will want to read it.
-                if self.state().catalog.uri_form(backend, uri) == UriForm::RawIfRemembered {
-                    self.links.claim(scope, uri, backend);
-                }
-                listener.updated(form, params.clone());
-            } else {
-                let params = ObjectEdit::new(params)
-                    .set("uri", RawJson::string(&form))
-                    .finish();
-                listener.updated(form, params);
-            }
-        }
-    }
-
-    /// We missed what a backend said: everything that is watched there may have changed.
-    pub(crate) fn deliver_all_updates(&self, backend: &BackendName) {
-        self.listeners.each(|listener| {
-            let asked = self.subscriptions.asked_by(listener.caller.scope.id());
-            let asked = asked.iter().filter(|_| listener.filter.follow_scope);
-            let watched = listener.watched.iter().chain(asked);
-            for watched in watched.filter(|watched| watched.backend == *backend) {
-                let uri = RawJson::string(&watched.exposed);
-                let params = object::assemble([("uri", uri)]);
-                listener.updated(watched.exposed.clone(), params);
-            }
-        });
-    }
-
-    /// Subscribes anew at a backend that is new or may have forgotten.
-    pub(crate) fn resubscribe(self: &Arc<Self>, backend: &Arc<dyn AnyBackend>) {
-        let (route, backend) = (self.clone(), backend.clone());
-        self.run(async move { route.subscriptions.resubscribe(&backend).await });
     }
 
     /// Runs something that outlives the request that caused it, but not the route.
@@ -262,8 +191,8 @@ impl LiveRoute {
         tasks.spawn_on(task, &self.background);
     }
 
-    /// Ends every listen; requests are refused from now on.
-    pub(crate) fn retire(&self) {
+    /// Ends every listen and subscription; requests are refused from now on.
+    pub(crate) fn retire(self: &Arc<Self>) {
         let _building = self
             .changes
             .building
@@ -274,7 +203,9 @@ impl LiveRoute {
             retired: true,
             ..RouteState::build(before.settings.clone(), Vec::new())
         }));
-        self.listeners.each(Listener::end);
+        self.listeners.each(|listener| listener.end());
+        let route = self.clone();
+        self.run(async move { route.subscriptions.release_everything().await });
         if let Some(rebuilder) = self.rebuilder.get() {
             rebuilder.abort();
         }

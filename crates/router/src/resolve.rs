@@ -4,20 +4,30 @@ use std::sync::Arc;
 
 use isthmus_catalog::Unresolved;
 use isthmus_config::Shaping;
-use isthmus_exchange::{Error, ErrorKind, ItemKind, Request, Subject, Target};
+use isthmus_exchange::{Continuation, Error, ErrorKind, ItemKind, Request, Retry, Subject, Target};
 use isthmus_protocol::Method;
 
 use crate::live_route::{LiveRoute, RouteState};
+use crate::request_state::{Asked, RequestStates, Resumed};
 
-/// The same request with its target, if its method has one.
+/// The same request with its target, if its method has one. A retry that repeats a state of ours goes where that says.
 ///
 /// # Errors
 ///
-/// Invalid parameters for a name that leads nowhere or to several items, `ResourceNotFound` for such a URI.
-pub(crate) async fn resolve(route: &LiveRoute, mut request: Request) -> Result<Request, Error> {
+/// Invalid parameters for a name that leads nowhere or to several items, and for a state that is none of this caller's;
+/// `ResourceNotFound` for a URI that leads nowhere.
+pub(crate) async fn resolve(
+    route: &LiveRoute,
+    states: &RequestStates,
+    mut request: Request,
+) -> Result<Request, Error> {
     let Some(lookup) = Lookup::of(&request) else {
         return Ok(request);
     };
+    if let Some(resumed) = resumed(route, states, &mut request)? {
+        request.target = Some(lookup.again(route, resumed, &request).await?);
+        return Ok(request);
+    }
     let state = route.state();
     let mut found = lookup.run(route, &state, &request);
     if matches!(found, Err(Unresolved::Unknown)) && state.catalog.cold().next().is_some() {
@@ -30,6 +40,27 @@ pub(crate) async fn resolve(route: &LiveRoute, mut request: Request) -> Result<R
         Err(unresolved) => return Err(lookup.refused(unresolved)),
     }
     Ok(request)
+}
+
+/// Opens the state that a retry repeats, and puts the backend's own in its place.
+fn resumed(
+    route: &LiveRoute,
+    states: &RequestStates,
+    request: &mut Request,
+) -> Result<Option<Resumed>, Error> {
+    let Some(asked) = Asked::of(request, &route.state().settings.path) else {
+        request.retry = None;
+        return Ok(None);
+    };
+    let Some(Retry { state, .. }) = &mut request.retry else {
+        return Ok(None);
+    };
+    let Some(Continuation::Opaque(token)) = state.take() else {
+        return Ok(None);
+    };
+    let resumed = states.unseal(&asked, &token)?;
+    state.clone_from(&resumed.state);
+    Ok(Some(resumed))
 }
 
 /// Where a name leads that nobody lists, on a route that shows one backend as it is.
@@ -115,6 +146,33 @@ impl Lookup {
                 .ok_or(Unresolved::Unknown),
             Self::Nothing(_) => Err(Unresolved::Ambiguous),
         }
+    }
+
+    /// Where a retry goes: to the backend that asked, if the caller may still see what it asked for.
+    async fn again(
+        self,
+        route: &LiveRoute,
+        resumed: Resumed,
+        request: &Request,
+    ) -> Result<Target, Error> {
+        let Resumed {
+            backend, native, ..
+        } = resumed;
+        let (kind, exposed) = match &self {
+            Self::Name(kind, name) => (*kind, name),
+            Self::Uri(uri) => (ItemKind::Resource, uri),
+            Self::Reference(_) | Self::Nothing(_) => return Err(self.refused(Unresolved::Unknown)),
+        };
+        if route.state().catalog.cold().any(|cold| *cold == backend) {
+            // We were restarted meanwhile: what may be seen of it is not known yet.
+            route.warmed_up(route.state().settings.cold_start).await;
+        }
+        let view = route.view(&request.caller);
+        let state = route.state();
+        let target = state
+            .catalog
+            .target_at(kind, &backend, &native, exposed, view);
+        target.ok_or_else(|| self.refused(Unresolved::Unknown))
     }
 
     fn refused(self, unresolved: Unresolved) -> Error {

@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use crate::any_backend::AnyBackend;
 use crate::live_backend::LiveBackend;
 use crate::live_route::LiveRoute;
+use crate::request_state::RequestStates;
 use crate::resolve::resolve;
 use crate::status::{BackendStatus, RouteStatus, Status};
 use crate::{calls, listen, lists, watching};
@@ -28,7 +29,7 @@ pub struct Router(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    keys: Arc<SealKeys>,
+    states: RequestStates,
     visibility: Arc<dyn Visibility>,
     parking: Parking,
     /// Where keepers and rebuilders run: not with the requests.
@@ -69,7 +70,7 @@ impl Router {
         background: Handle,
     ) -> Self {
         Self(Arc::new(Shared {
-            keys,
+            states: RequestStates::new(keys, parking.lifetime()),
             visibility,
             parking,
             background,
@@ -191,9 +192,10 @@ impl Router {
     #[must_use]
     pub fn resolving(&self, route: &RouteName, next: BoxStage) -> Option<BoxStage> {
         let route = self.live(route)?;
+        let states = self.0.states.clone();
         Some(BoxStage::from_fn(move |request| {
-            let (route, next) = (route.clone(), next.clone());
-            async move { next.run(resolve(&route, request).await?).await }
+            let (route, states, next) = (route.clone(), states.clone(), next.clone());
+            async move { next.run(resolve(&route, &states, request).await?).await }
         }))
     }
 
@@ -201,9 +203,9 @@ impl Router {
     #[must_use]
     pub fn dispatch(&self, route: &RouteName) -> Option<BoxStage> {
         let route = self.live(route)?;
-        let keys = self.0.keys.clone();
+        let shared = self.0.clone();
         Some(BoxStage::from_fn(move |request| {
-            dispatch(route.clone(), keys.clone(), request)
+            dispatch(route.clone(), shared.clone(), request)
         }))
     }
 
@@ -250,18 +252,21 @@ enum Planned {
 /// Answers one request.
 async fn dispatch(
     route: Arc<LiveRoute>,
-    keys: Arc<SealKeys>,
+    shared: Arc<Shared>,
     request: Request,
 ) -> Result<Reply, Error> {
     if let Some(kind) = ItemKind::of_list_method(&request.method) {
-        return lists::page(&route, kind, request, &keys).await;
+        return lists::page(&route, kind, request, shared.states.keys()).await;
     }
     match request.method {
         Method::ServerDiscover => Ok(lists::offer(&route).await),
         Method::ToolsCall
         | Method::PromptsGet
         | Method::ResourcesRead
-        | Method::CompletionComplete => calls::forward(route, keys, request).await,
+        | Method::CompletionComplete => {
+            let (states, parking) = (shared.states.clone(), shared.parking.clone());
+            calls::forward(route, states, parking, request).await
+        }
         Method::ResourcesSubscribe => watching::subscribe(route, request).await,
         Method::ResourcesUnsubscribe => watching::unsubscribe(route, request).await,
         Method::SubscriptionsListen => listen::listen(route, request).await,

@@ -1,11 +1,14 @@
 //! Which scope watches which resource.
 //!
 //! A scope may watch a resource for several reasons: it asked with `resources/subscribe` (once, however often it asks),
-//! and any of its listens may name it. The backend hears of the first reason and of the end of the last.
+//! and any of its listens may name it. The backend hears of the first reason and of the end of the last. What is here
+//! stays true only if [`Subscriptions::hold`] and [`Subscriptions::release`] run to their end: whoever calls them does so
+//! in a task of the route.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use isthmus_backend::BackendState;
 use isthmus_exchange::{BackendName, Caller, Error, ScopeId};
 
 use crate::any_backend::AnyBackend;
@@ -15,7 +18,9 @@ use crate::any_backend::AnyBackend;
 pub(crate) struct Subscriptions {
     /// What sessions asked for with `resources/subscribe`.
     asked: Mutex<HashMap<ScopeId, Vec<Watched>>>,
-    held: Mutex<HashMap<Key, Arc<Hold>>>,
+    held: Mutex<HashMap<ScopeId, HashMap<Place, Arc<Hold>>>>,
+    /// How often each backend was subscribed to anew: only the last time goes on trying.
+    renewals: Mutex<HashMap<BackendName, u64>>,
 }
 
 /// A resource somebody watches.
@@ -29,28 +34,41 @@ pub(crate) struct Watched {
     pub(crate) native: String,
 }
 
+/// A resource at its backend.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    scope: ScopeId,
+struct Place {
     backend: BackendName,
     native: String,
+}
+
+/// One place that one scope watches.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch {
+    scope: ScopeId,
+    place: Place,
+    hold: Arc<Hold>,
 }
 
 #[derive(Debug)]
 struct Hold {
     caller: Arc<Caller>,
-    /// How many reasons there are. Held over the request to the backend, so that requests come in order.
-    reasons: tokio::sync::Mutex<usize>,
+    /// Held over the request to the backend, so that requests come in order.
+    state: tokio::sync::Mutex<HoldState>,
+}
+
+#[derive(Debug, Default)]
+struct HoldState {
+    /// How many reasons there are.
+    reasons: usize,
+    /// Who was told last.
+    told: Option<Arc<dyn AnyBackend>>,
 }
 
 /// What asking once more came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// The scope asks for this for the first time.
-    New {
-        /// It has asked for nothing before.
-        first: bool,
-    },
+    New,
     /// It did so before.
     Again,
     /// It watches as much as it may.
@@ -61,7 +79,6 @@ impl Subscriptions {
     /// Notes that a session asks for `watched`.
     pub(crate) fn ask(&self, scope: ScopeId, watched: &Watched) -> Asked {
         let mut asked = lock(&self.asked);
-        let first = !asked.contains_key(&scope);
         let of_scope = asked.entry(scope).or_default();
         if of_scope.contains(watched) {
             Asked::Again
@@ -69,7 +86,7 @@ impl Subscriptions {
             Asked::TooMuch
         } else {
             of_scope.push(watched.clone());
-            Asked::New { first }
+            Asked::New
         }
     }
 
@@ -81,7 +98,11 @@ impl Subscriptions {
         };
         let before = of_scope.len();
         of_scope.retain(|other| other != watched);
-        of_scope.len() < before
+        let forgotten = of_scope.len() < before;
+        if of_scope.is_empty() {
+            asked.remove(&scope);
+        }
+        forgotten
     }
 
     /// Forgets everything a session asked for, and says what it was.
@@ -89,17 +110,18 @@ impl Subscriptions {
         lock(&self.asked).remove(&scope).unwrap_or_default()
     }
 
-    /// How an update of `uri` at `backend` is announced to a session, for each resource it asked for that it concerns.
-    pub(crate) fn announced_to(
+    /// What a session asked for that an update of `uri` at `backend` concerns.
+    pub(crate) fn asked_about(
         &self,
         scope: ScopeId,
         backend: &BackendName,
         uri: &str,
-    ) -> Vec<String> {
+    ) -> Vec<Watched> {
         let asked = lock(&self.asked);
         let of_scope = asked.get(&scope).into_iter().flatten();
         of_scope
-            .filter_map(|watched| watched.announced_as(backend, uri))
+            .filter(|watched| watched.concerns(backend, uri))
+            .cloned()
             .collect()
     }
 
@@ -112,129 +134,217 @@ impl Subscriptions {
     ///
     /// # Errors
     ///
-    /// The backend's, and then the reason does not count.
+    /// The backend's, or invalid parameters if the scope watches too much; then the reason does not count.
     pub(crate) async fn hold(
         &self,
         backend: &Arc<dyn AnyBackend>,
         caller: &Arc<Caller>,
         native: &str,
     ) -> Result<(), Error> {
-        let key = Key::new(caller, backend.name(), native);
+        let place = Place {
+            backend: backend.name().clone(),
+            native: native.to_owned(),
+        };
         loop {
-            let hold = self.entry(&key, caller);
-            let mut reasons = hold.reasons.lock().await;
-            if !self.is_current(&key, &hold) {
+            let watch = self.entry(&place, caller)?;
+            let mut state = watch.hold.state.lock().await;
+            if !self.is_current(&watch) {
                 continue;
             }
-            if *reasons == 0
-                && let Err(error) = backend
-                    .clone()
-                    .subscribe(caller.clone(), native.to_owned())
-                    .await
-            {
-                lock(&self.held).remove(&key);
-                return Err(error);
+            if state.reasons == 0 {
+                let caller = caller.clone();
+                let subscribed = backend.clone().subscribe(caller, native.to_owned()).await;
+                subscribed.inspect_err(|_| self.remove(&watch))?;
+                state.told = Some(backend.clone());
             }
-            *reasons += 1;
+            state.reasons += 1;
             return Ok(());
         }
     }
 
-    /// Takes a reason away, and tells the backend if it was the last. `None`: the backend is gone.
-    pub(crate) async fn release(
-        &self,
-        backend: Option<&Arc<dyn AnyBackend>>,
-        caller: &Arc<Caller>,
-        watched: &Watched,
-    ) {
-        let key = Key::new(caller, &watched.backend, &watched.native);
-        let Some(hold) = lock(&self.held).get(&key).cloned() else {
-            return;
+    /// Takes a reason of a scope away, and tells the backend if it was the last.
+    pub(crate) async fn release(&self, scope: ScopeId, watched: &Watched) {
+        let place = Place {
+            backend: watched.backend.clone(),
+            native: watched.native.clone(),
         };
-        let mut reasons = hold.reasons.lock().await;
-        *reasons = reasons.saturating_sub(1);
-        if *reasons > 0 {
+        let hold = {
+            let held = lock(&self.held);
+            held.get(&scope)
+                .and_then(|places| places.get(&place))
+                .cloned()
+        };
+        let Some(hold) = hold else { return };
+        let watch = Watch { scope, place, hold };
+        let mut state = watch.hold.state.lock().await;
+        if !self.is_current(&watch) {
             return;
         }
-        if let Some(backend) = backend
-            && let Err(error) = backend
-                .clone()
-                .unsubscribe(caller.clone(), watched.native.clone())
-                .await
-        {
-            tracing::debug!(backend = %watched.backend, %error, "cannot unsubscribe");
-        }
-        if self.is_current(&key, &hold) {
-            lock(&self.held).remove(&key);
+        state.reasons = state.reasons.saturating_sub(1);
+        if state.reasons == 0 {
+            self.end(&watch, &mut state).await;
         }
     }
 
-    /// Tells a backend again what is watched: it is a new one, or may have forgotten.
-    pub(crate) async fn resubscribe(&self, backend: &Arc<dyn AnyBackend>) {
-        let holds: Vec<_> = lock(&self.held)
-            .iter()
-            .filter(|(key, _)| key.backend == *backend.name())
-            .map(|(key, hold)| (key.native.clone(), hold.clone()))
-            .collect();
-        for (native, hold) in holds {
-            let reasons = hold.reasons.lock().await;
-            if *reasons > 0
-                && let Err(error) = backend.clone().subscribe(hold.caller.clone(), native).await
-            {
-                tracing::debug!(backend = %backend.name(), %error, "cannot subscribe again");
+    /// Takes every reason away: nobody watches here any more.
+    pub(crate) async fn release_everything(&self) {
+        lock(&self.asked).clear();
+        let all = watches(&lock(&self.held), |_| true);
+        for watch in all {
+            let mut state = watch.hold.state.lock().await;
+            if self.is_current(&watch) {
+                self.end(&watch, &mut state).await;
             }
         }
     }
 
-    fn entry(&self, key: &Key, caller: &Arc<Caller>) -> Arc<Hold> {
-        let mut held = lock(&self.held);
-        let hold = held.entry(key.clone()).or_insert_with(|| {
-            Arc::new(Hold {
-                caller: caller.clone(),
-                reasons: tokio::sync::Mutex::new(0),
-            })
-        });
-        hold.clone()
+    async fn end(&self, watch: &Watch, state: &mut HoldState) {
+        let told = state.told.take();
+        // One that is away has nothing to forget, and one that goes must not be woken.
+        let told = told.filter(|told| matches!(*told.state().borrow(), BackendState::Ready(_)));
+        if let Some(told) = told {
+            let (caller, native) = (watch.hold.caller.clone(), watch.place.native.clone());
+            if let Err(error) = told.unsubscribe(caller, native).await {
+                tracing::debug!(backend = %watch.place.backend, %error, "cannot unsubscribe");
+            }
+        }
+        self.remove(watch);
     }
 
-    fn is_current(&self, key: &Key, hold: &Arc<Hold>) -> bool {
-        lock(&self.held)
-            .get(key)
-            .is_some_and(|current| Arc::ptr_eq(current, hold))
+    /// Begins to tell a backend again what is watched there: it is a new one, or may have forgotten. Ends what an earlier
+    /// renewal has not finished.
+    pub(crate) fn begin_renewal(&self, backend: &BackendName) -> Renewal {
+        let mut renewals = lock(&self.renewals);
+        let number = renewals.entry(backend.clone()).or_default();
+        *number += 1;
+        let number = *number;
+        drop(renewals);
+        let missing = watches(&lock(&self.held), |place| place.backend == *backend);
+        Renewal { number, missing }
+    }
+
+    /// Tells `backend` once what it is still missing. Returns whose scope watches which native URI again since now; what
+    /// failed stays missing.
+    pub(crate) async fn renew(
+        &self,
+        backend: &Arc<dyn AnyBackend>,
+        renewal: &mut Renewal,
+    ) -> Vec<(ScopeId, String)> {
+        let mut renewed = Vec::new();
+        for watch in std::mem::take(&mut renewal.missing) {
+            let mut state = watch.hold.state.lock().await;
+            if !self.is_current(&watch) || !self.is_newest(backend, renewal) {
+                continue;
+            }
+            let (caller, native) = (watch.hold.caller.clone(), watch.place.native.clone());
+            match backend.clone().subscribe(caller, native).await {
+                Ok(()) => {
+                    state.told = Some(backend.clone());
+                    renewed.push((watch.scope, watch.place.native.clone()));
+                }
+                Err(error) => {
+                    tracing::debug!(backend = %backend.name(), %error, "cannot subscribe again");
+                    drop(state);
+                    renewal.missing.push(watch);
+                }
+            }
+        }
+        renewed
+    }
+
+    fn entry(&self, place: &Place, caller: &Arc<Caller>) -> Result<Watch, Error> {
+        let scope = caller.scope.id();
+        let mut held = lock(&self.held);
+        let places = held.entry(scope).or_default();
+        if places.len() >= HELD_PER_SCOPE && !places.contains_key(place) {
+            let message = format!("more than {HELD_PER_SCOPE} resources are watched already");
+            return Err(Error::invalid_params(message));
+        }
+        let hold = places.entry(place.clone()).or_insert_with(|| {
+            Arc::new(Hold {
+                caller: caller.clone(),
+                state: tokio::sync::Mutex::default(),
+            })
+        });
+        Ok(Watch {
+            scope,
+            place: place.clone(),
+            hold: hold.clone(),
+        })
+    }
+
+    fn is_current(&self, watch: &Watch) -> bool {
+        let held = lock(&self.held);
+        let current = held
+            .get(&watch.scope)
+            .and_then(|places| places.get(&watch.place));
+        current.is_some_and(|current| Arc::ptr_eq(current, &watch.hold))
+    }
+
+    fn is_newest(&self, backend: &Arc<dyn AnyBackend>, renewal: &Renewal) -> bool {
+        lock(&self.renewals).get(backend.name()) == Some(&renewal.number)
+    }
+
+    fn remove(&self, watch: &Watch) {
+        let mut held = lock(&self.held);
+        if let Some(places) = held.get_mut(&watch.scope) {
+            places.remove(&watch.place);
+            if places.is_empty() {
+                held.remove(&watch.scope);
+            }
+        }
     }
 }
 
-impl Key {
-    fn new(caller: &Caller, backend: &BackendName, native: &str) -> Self {
-        Self {
-            scope: caller.scope.id(),
-            backend: backend.clone(),
-            native: native.to_owned(),
-        }
+/// What a backend still has to be told again.
+#[derive(Debug)]
+pub(crate) struct Renewal {
+    number: u64,
+    missing: Vec<Watch>,
+}
+
+impl Renewal {
+    /// Whether nothing is missing any more.
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.missing.is_empty()
     }
 }
 
 impl Watched {
-    /// How an update of `uri` at `backend` is announced to whoever watches this; `None` if it does not concern it. An
-    /// update may be about a sub-resource of what is watched.
-    pub(crate) fn announced_as(&self, backend: &BackendName, uri: &str) -> Option<String> {
+    /// Whether an update of `uri` at `backend` concerns whoever watches this: it may be about a sub-resource.
+    pub(crate) fn concerns(&self, backend: &BackendName, uri: &str) -> bool {
         if self.backend != *backend {
-            return None;
+            return false;
         }
-        let below = uri.strip_prefix(self.native.as_str())?;
-        if below.is_empty() {
-            return Some(self.exposed.clone());
-        }
-        let begins_anew =
-            self.native.ends_with(['/', '#', '?']) || below.starts_with(['/', '#', '?']);
-        begins_anew.then(|| {
-            if self.exposed == self.native {
-                uri.to_owned()
-            } else {
-                isthmus_catalog::prefixed_uri(backend, uri)
-            }
-        })
+        let Some(below) = uri.strip_prefix(self.native.as_str()) else {
+            return false;
+        };
+        below.is_empty()
+            || self.native.ends_with(['/', '#', '?'])
+            || below.starts_with(['/', '#', '?'])
     }
+
+    /// Whether the watcher wrote the URI with the backend in front.
+    pub(crate) fn is_prefixed(&self) -> bool {
+        self.exposed != self.native
+    }
+}
+
+fn watches(
+    held: &HashMap<ScopeId, HashMap<Place, Arc<Hold>>>,
+    wanted: impl Fn(&Place) -> bool,
+) -> Vec<Watch> {
+    let mut found = Vec::new();
+    for (scope, places) in held {
+        for (place, hold) in places.iter().filter(|(place, _)| wanted(place)) {
+            found.push(Watch {
+                scope: *scope,
+                place: place.clone(),
+                hold: hold.clone(),
+            });
+        }
+    }
+    found
 }
 
 /// A poisoned lock only means that another thread panicked between two plain assignments.
@@ -244,35 +354,36 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// How many resources a scope may watch with `resources/subscribe`, and a listen may name.
 pub(crate) const WATCHED_PER_SCOPE: usize = 1_000;
+/// How many resources all listens and subscriptions of a scope may watch together.
+const HELD_PER_SCOPE: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_update_is_announced_in_the_form_the_watcher_used() {
+    fn an_update_concerns_who_watches_the_resource_or_what_it_is_part_of() {
         let files = BackendName::parse("files").unwrap();
-        let check = |exposed: &str, native: &str, updated: &str, expected: Option<&str>| {
+        let check = |native: &str, updated: &str, expected: bool| {
             let watched = Watched {
-                exposed: exposed.to_owned(),
+                exposed: native.to_owned(),
                 backend: files.clone(),
                 native: native.to_owned(),
             };
-            assert_eq!(watched.announced_as(&files, updated).as_deref(), expected);
+            assert_eq!(
+                watched.concerns(&files, updated),
+                expected,
+                "{native} {updated}"
+            );
+            let other = BackendName::parse("other").unwrap();
+            assert!(!watched.concerns(&other, updated));
         };
-        check("x:/a", "x:/a", "x:/a", Some("x:/a"));
-        check("x:/a", "x:/a", "x:/a/b", Some("x:/a/b"));
-        check("x:/a/", "x:/a/", "x:/a/b", Some("x:/a/b"));
-        check("x:/a", "x:/a", "x:/ab", None);
-        check("x:/a", "x:/a", "x:/", None);
-        check("files+x:/a", "x:/a", "x:/a", Some("files+x:/a"));
-        check("files+x:/a", "x:/a", "x:/a#b", Some("files+x:/a#b"));
-        let other = BackendName::parse("other").unwrap();
-        let watched = Watched {
-            exposed: "x:/a".to_owned(),
-            backend: other,
-            native: "x:/a".to_owned(),
-        };
-        assert_eq!(watched.announced_as(&files, "x:/a"), None);
+        check("x:/a", "x:/a", true);
+        check("x:/a", "x:/a/b", true);
+        check("x:/a/", "x:/a/b", true);
+        check("x:/a", "x:/a#b", true);
+        check("x:/a", "x:/a?b", true);
+        check("x:/a", "x:/ab", false);
+        check("x:/a", "x:/", false);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use isthmus_exchange::{Caller, Error, ErrorKind, Reply, Request, Subject};
 use isthmus_protocol::RawJson;
+use tokio::sync::oneshot;
 
 use crate::calls;
 use crate::live_route::LiveRoute;
@@ -14,53 +15,84 @@ use crate::subscriptions::{Asked, WATCHED_PER_SCOPE, Watched};
 ///
 /// # Errors
 ///
-/// Invalid parameters if the backend refuses or the scope watches too much; else the backend's.
+/// Invalid parameters if the backend refuses or the scope watches too much; `MethodNotFound` for whoever has no session,
+/// since its subscription would have no end; else the backend's.
 pub(crate) async fn subscribe(route: Arc<LiveRoute>, request: Request) -> Result<Reply, Error> {
     let watched = watched(&request)?;
-    let state = route.state();
-    let backend = calls::member(&state, request.target.as_ref().ok_or_else(no_target)?)?.backend();
-    let caller = &request.caller;
-    let scope = &caller.scope;
-    match route.subscriptions.ask(scope.id(), &watched) {
-        Asked::Again => return Ok(done()),
-        Asked::TooMuch => {
-            let message = format!("more than {WATCHED_PER_SCOPE} subscriptions");
-            return Err(Error::invalid_params(message));
-        }
-        Asked::New { first } => {
-            if first && scope.is_session() {
-                forget_with_scope(&route, &request);
+    let caller = session(&request)?;
+    let target = request.target.as_ref().ok_or_else(no_target)?;
+    let backend = calls::member(&route.state(), target)?.backend().clone();
+    let work = route.clone();
+    let subscribed = finish(&route, async move {
+        let (subscriptions, scope) = (&work.subscriptions, &caller.scope);
+        subscriptions
+            .hold(&backend, &caller, &watched.native)
+            .await?;
+        work.forget_with_scope(&caller);
+        match subscriptions.ask(scope.id(), &watched) {
+            Asked::New if scope.ended().is_cancelled() => {
+                if subscriptions.forget(scope.id(), &watched) {
+                    subscriptions.release(scope.id(), &watched).await;
+                }
+            }
+            Asked::New => {}
+            Asked::Again => subscriptions.release(scope.id(), &watched).await,
+            Asked::TooMuch => {
+                subscriptions.release(scope.id(), &watched).await;
+                let message = format!("more than {WATCHED_PER_SCOPE} subscriptions");
+                return Err(Error::invalid_params(message));
             }
         }
-    }
-    let held = route.subscriptions.hold(backend, caller, &watched.native);
-    if let Err(error) = held.await {
-        route.subscriptions.forget(scope.id(), &watched);
-        return Err(error);
-    }
-    Ok(done())
+        Ok(())
+    });
+    subscribed.await.map(|()| done())
 }
 
 /// Ends what [`subscribe`] began.
 ///
 /// # Errors
 ///
-/// None but a defect of ours: a subscription that was never there is ended too.
+/// `MethodNotFound` as in [`subscribe`]. A subscription that was never there is ended too.
 pub(crate) async fn unsubscribe(route: Arc<LiveRoute>, request: Request) -> Result<Reply, Error> {
     let watched = watched(&request)?;
-    let caller = &request.caller;
-    if route.subscriptions.forget(caller.scope.id(), &watched) {
-        release(&route, caller, &watched).await;
+    let scope = session(&request)?.scope.id();
+    if route.subscriptions.forget(scope, &watched) {
+        let work = route.clone();
+        let released = finish(&route, async move {
+            work.subscriptions.release(scope, &watched).await;
+            Ok(())
+        });
+        released.await?;
     }
     Ok(done())
 }
 
-/// Takes one reason for watching away.
-pub(crate) async fn release(route: &LiveRoute, caller: &Arc<Caller>, watched: &Watched) {
-    let state = route.state();
-    let member = state.member(&watched.backend);
-    let backend = member.map(|member| member.backend());
-    route.subscriptions.release(backend, caller, watched).await;
+/// Waits for `work`, which goes on if nobody waits for it any more: what is counted here must be what the backend knows.
+async fn finish(
+    route: &LiveRoute,
+    work: impl Future<Output = Result<(), Error>> + Send + 'static,
+) -> Result<(), Error> {
+    let (answer, heard) = oneshot::channel();
+    route.run(async move {
+        // Whoever asked may have left.
+        let _ = answer.send(work.await);
+    });
+    heard
+        .await
+        .unwrap_or_else(|gone| Err(Error::internal(gone)))
+}
+
+/// The caller, who has to have a session.
+fn session(request: &Request) -> Result<Arc<Caller>, Error> {
+    let caller = &request.caller;
+    if caller.scope.is_session() {
+        return Ok(caller.clone());
+    }
+    let message = format!(
+        "`{}` needs a session; use `subscriptions/listen`",
+        request.method
+    );
+    Err(Error::new(ErrorKind::MethodNotFound, message))
 }
 
 /// Whether the backend of a resource offers subscriptions, as far as is known.
@@ -68,19 +100,6 @@ pub(crate) fn can_watch(route: &LiveRoute, watched: &Watched) -> bool {
     let state = route.state();
     let capabilities = state.catalog.capabilities(&watched.backend);
     capabilities.is_none_or(|can| can.resources_subscribe)
-}
-
-/// When the session ends, so does everything it watches.
-fn forget_with_scope(route: &Arc<LiveRoute>, request: &Request) {
-    let weak = Arc::downgrade(route);
-    let caller = request.caller.clone();
-    route.run(async move {
-        caller.scope.ended().cancelled().await;
-        let Some(route) = weak.upgrade() else { return };
-        for watched in route.subscriptions.forget_all(caller.scope.id()) {
-            release(&route, &caller, &watched).await;
-        }
-    });
 }
 
 fn watched(request: &Request) -> Result<Watched, Error> {

@@ -1,14 +1,15 @@
 //! Whoever listens for changes, and what is still to be told to it.
 //!
 //! What waits is bounded and merges: list changes are flags, updates are kept once per URI, and when there are too many
-//! of them one "the list of resources changed" stands for all. A slow listener costs a fixed amount, never more.
+//! of them one update of what is watched stands for all of its parts. A slow listener costs a fixed amount, never more, and
+//! misses nothing but details.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use isthmus_exchange::{Caller, ItemKind, ListenFilter, LogRecord, Notice};
-use isthmus_protocol::RawJson;
+use isthmus_protocol::{RawJson, object};
 use tokio::sync::Notify;
 
 use crate::subscriptions::Watched;
@@ -39,9 +40,22 @@ struct Waiting {
     tools: bool,
     prompts: bool,
     resources: bool,
-    updates: VecDeque<(String, RawJson)>,
+    updates: VecDeque<Update>,
+    update_bytes: usize,
     logs: VecDeque<LogRecord>,
+    completed: VecDeque<String>,
     ended: bool,
+}
+
+/// That a resource changed.
+#[derive(Debug)]
+pub(crate) struct Update {
+    /// Its URI as the listener knows it.
+    pub(crate) uri: String,
+    /// The `params`, with that URI.
+    pub(crate) params: RawJson,
+    /// What the listener watches, of which it is a part, or the same.
+    pub(crate) watched: String,
 }
 
 impl Listeners {
@@ -89,21 +103,18 @@ impl Listener {
     }
 
     /// Notes that a resource changed. The newest of several updates of one URI counts.
-    pub(crate) fn updated(&self, uri: String, params: RawJson) {
+    pub(crate) fn updated(&self, update: Update) {
+        self.change(|waiting| waiting.update(update));
+    }
+
+    /// Notes that what a user was sent to a URL for is done. When there are too many the oldest are lost: nobody may rely
+    /// on being told.
+    pub(crate) fn completed(&self, id: String) {
         self.change(|waiting| {
-            if let Some(update) = waiting.updates.iter_mut().find(|(other, _)| *other == uri) {
-                update.1 = params;
-                return;
+            if waiting.completed.len() == MOST_COMPLETED {
+                waiting.completed.pop_front();
             }
-            if waiting.updates.len() == MOST_UPDATES {
-                if self.filter.resources {
-                    waiting.updates.clear();
-                    waiting.resources = true;
-                } else {
-                    waiting.updates.pop_front();
-                }
-            }
-            waiting.updates.push_back((uri, params));
+            waiting.completed.push_back(id);
         });
     }
 
@@ -149,7 +160,54 @@ impl Listener {
     }
 }
 
+impl Update {
+    /// That something about `watched` changed.
+    pub(crate) fn of_all(watched: String) -> Self {
+        Self {
+            params: object::assemble([("uri", RawJson::string(&watched))]),
+            uri: watched.clone(),
+            watched,
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.uri.len() + self.params.len() + self.watched.len()
+    }
+}
+
 impl Waiting {
+    fn update(&mut self, update: Update) {
+        if let Some(same) = self
+            .updates
+            .iter_mut()
+            .find(|other| other.uri == update.uri)
+        {
+            self.update_bytes = self.update_bytes - same.size() + update.size();
+            *same = update;
+        } else if self.updates.len() >= MOST_UPDATES
+            && self.updates.iter().any(|other| other.uri == update.watched)
+        {
+            // Already told as a whole.
+        } else {
+            self.update_bytes += update.size();
+            self.updates.push_back(update);
+        }
+        if self.updates.len() > MOST_UPDATES || self.update_bytes > MOST_UPDATE_BYTES {
+            self.merge_updates();
+        }
+    }
+
+    /// Leaves one update for each watched resource: there are only so many of them.
+    fn merge_updates(&mut self) {
+        let watched: BTreeSet<String> = self
+            .updates
+            .drain(..)
+            .map(|update| update.watched)
+            .collect();
+        self.updates.extend(watched.into_iter().map(Update::of_all));
+        self.update_bytes = self.updates.iter().map(Update::size).sum();
+    }
+
     fn take(&mut self) -> Option<Notice> {
         let lists = [
             (&mut self.tools, ItemKind::Tool),
@@ -161,14 +219,22 @@ impl Waiting {
                 return Some(Notice::ListChanged(kind));
             }
         }
-        if let Some((uri, params)) = self.updates.pop_front() {
+        if let Some(update) = self.updates.pop_front() {
+            self.update_bytes -= update.size();
+            let Update { uri, params, .. } = update;
             return Some(Notice::ResourceUpdated { uri, params });
+        }
+        if let Some(id) = self.completed.pop_front() {
+            return Some(Notice::ElicitationComplete { id });
         }
         self.logs.pop_front().map(Notice::Log)
     }
 }
 
 const MOST_UPDATES: usize = 256;
+/// Bytes of all updates that wait.
+const MOST_UPDATE_BYTES: usize = 256 << 10;
+const MOST_COMPLETED: usize = 64;
 const MOST_LOGS: usize = 64;
 
 #[cfg(test)]

@@ -31,43 +31,75 @@ async fn everything_told(listener: &Listener) -> Vec<Notice> {
     told
 }
 
-#[tokio::test]
-async fn a_slow_listener_is_told_once_that_resources_changed() {
-    let listener = listener(true);
-    for number in 0..=MOST_UPDATES {
-        listener.updated(format!("x:{number}"), RawJson::empty_object());
+fn part(number: usize, params: RawJson) -> Update {
+    Update {
+        uri: format!("x:/{number}"),
+        params,
+        watched: "x:/".to_owned(),
     }
-    let last = Notice::ResourceUpdated {
-        uri: format!("x:{MOST_UPDATES}"),
-        params: RawJson::empty_object(),
-    };
-    let told = everything_told(&listener).await;
-    assert_eq!(told, [Notice::ListChanged(ItemKind::Resource), last]);
+}
+
+fn told(uri: &str, params: &str) -> Notice {
+    Notice::ResourceUpdated {
+        uri: uri.to_owned(),
+        params: RawJson::parse(params.to_owned()).unwrap(),
+    }
 }
 
 #[tokio::test]
-async fn a_slow_listener_that_wants_no_list_changes_hears_the_newest_updates() {
-    let listener = listener(false);
-    for number in 0..2 * MOST_UPDATES {
-        listener.updated(format!("x:{number}"), RawJson::empty_object());
+async fn a_slow_listener_is_told_of_what_it_watches_when_there_are_too_many_parts() {
+    for resources in [true, false] {
+        let listener = listener(resources);
+        listener.updated(Update::of_all("y:".to_owned()));
+        for number in 0..MOST_UPDATES + 3 {
+            listener.updated(part(number, RawJson::empty_object()));
+        }
+        let last = MOST_UPDATES + 2;
+        let expected = [
+            told("x:/", r#"{"uri":"x:/"}"#),
+            told("y:", r#"{"uri":"y:"}"#),
+            told(&format!("x:/{}", last - 2), "{}"),
+            told(&format!("x:/{}", last - 1), "{}"),
+            told(&format!("x:/{last}"), "{}"),
+        ];
+        assert_eq!(everything_told(&listener).await, expected);
     }
-    assert_eq!(everything_told(&listener).await.len(), MOST_UPDATES);
+}
+
+#[tokio::test]
+async fn large_updates_are_merged_before_they_are_many() {
+    let listener = listener(true);
+    let large = RawJson::string(&"x".repeat(MOST_UPDATE_BYTES / 4));
+    for number in 0..100 {
+        listener.updated(part(number, large.clone()));
+        assert!(listener.waiting().update_bytes <= MOST_UPDATE_BYTES);
+    }
+    assert!(everything_told(&listener).await.len() < 5);
+    assert_eq!(listener.waiting().update_bytes, 0);
 }
 
 #[tokio::test]
 async fn several_updates_of_one_resource_are_one() {
     let listener = listener(true);
     for number in 0..10 {
-        listener.updated("x:".to_owned(), RawJson::from_serialize(&number));
+        listener.updated(part(1, RawJson::from_serialize(&number)));
         listener.list_changed(ItemKind::ResourceTemplate);
         listener.list_changed(ItemKind::Tool);
     }
-    let last = Notice::ResourceUpdated {
-        uri: "x:".to_owned(),
-        params: RawJson::from_serialize(&9),
-    };
+    let expected = [Notice::ListChanged(ItemKind::Resource), told("x:/1", "9")];
+    assert_eq!(everything_told(&listener).await, expected);
+}
+
+#[tokio::test]
+async fn of_too_many_completions_the_oldest_are_lost() {
+    let listener = listener(true);
+    for number in 0..=MOST_COMPLETED {
+        listener.completed(number.to_string());
+    }
     let told = everything_told(&listener).await;
-    assert_eq!(told, [Notice::ListChanged(ItemKind::Resource), last]);
+    assert_eq!(told.len(), MOST_COMPLETED);
+    let first = Notice::ElicitationComplete { id: "1".to_owned() };
+    assert_eq!(told[0], first);
 }
 
 #[tokio::test]
