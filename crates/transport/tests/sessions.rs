@@ -159,7 +159,7 @@ async fn what_only_stateless_clients_know_is_unknown_in_a_session() {
     for method in [
         "server/discover",
         "subscriptions/listen",
-        "tasks/list",
+        "tasks/update",
         "x/y",
     ] {
         let answer = client.post(&stateful("1", method, "{}")).await;

@@ -9,13 +9,13 @@ use isthmus_exchange::{
     ClientCapabilities, Complete, Continuation, CreatedTask, Error, Event, InputRequired,
     LogRecord, Notice, Outcome, Scope,
 };
-use isthmus_protocol::convert::{downgrade_progress, downgrade_result};
+use isthmus_protocol::convert::{downgrade_capabilities, downgrade_progress, downgrade_result};
 use isthmus_protocol::message::{write_notification, write_result};
 use isthmus_protocol::params::meta_key;
 use isthmus_protocol::result::stamp_result_stateless;
 use isthmus_protocol::{Id, LogLevel, Method, RawJson, Revision, object};
 
-use super::notice;
+use super::{notice, tasks};
 use crate::respond::{self, Answer, Asked};
 
 /// Writes what one request leads to.
@@ -173,9 +173,12 @@ impl Encoder {
         let subscription = listen.then(|| self.id.raw());
         if self.method == Method::ServerDiscover {
             let versions = RawJson::from_serialize(&respond::served());
-            let result = object::ObjectEdit::new(&complete.result)
-                .set("supportedVersions", versions)
-                .finish();
+            let mut edit = object::ObjectEdit::new(&complete.result);
+            if let Some(offered) = object::member(&complete.result, "capabilities") {
+                let offered = downgrade_capabilities(&offered, Revision::V2026_07_28);
+                edit = edit.set("capabilities", offered);
+            }
+            let result = edit.set("supportedVersions", versions).finish();
             return stamp_result_stateless(&result, "complete", cache, server_info, None);
         }
         stamp_result_stateless(
@@ -211,7 +214,7 @@ impl Encoder {
 
     fn task(&self, created: &CreatedTask) -> Encoded {
         let Speech::Stateless { server_info, .. } = &self.speech else {
-            return self.defect("a request of a session was answered with a task");
+            return Encoded::ok(write_result(&self.id, &tasks::created(created)));
         };
         let result = stamp_result_stateless(&created.task, "task", None, server_info, None);
         Encoded::ok(write_result(&self.id, &result))

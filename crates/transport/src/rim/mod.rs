@@ -13,3 +13,4 @@ pub(crate) mod pipe;
 pub(crate) mod stateful;
 pub(crate) mod stateless;
 mod subject;
+mod tasks;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use isthmus_exchange::{ItemKind, ListenFilter, Notice};
 use isthmus_protocol::message::write_notification;
 use isthmus_protocol::params::stamp_subscription;
-use isthmus_protocol::{LogLevel, Method, RawJson, object};
+use isthmus_protocol::{LogLevel, Method, RawJson, object, tasks};
 
 /// The notification for `notice`; to a listen stream it carries the id of its listen request (MS-21).
 ///
@@ -26,7 +26,10 @@ pub(crate) fn write(
         }
         // Part of 2025-11-25 only, and told only to a session that was asked.
         Notice::ElicitationComplete { .. } => return None,
-        Notice::Task { params, .. } => (Method::TasksNotification, Some(params)),
+        Notice::Task { params, .. } => match subscription {
+            Some(_) => (Method::TasksNotification, Some(params)),
+            None => return Some(task_status(params)),
+        },
     };
     Some(match subscription {
         None => write_notification(&method, params),
@@ -57,11 +60,19 @@ pub(crate) fn acknowledgement(filter: &ListenFilter, subscription: &RawJson) -> 
             RawJson::from_serialize(&filter.uris),
         ));
     }
+    if !filter.tasks.is_empty() {
+        honoured.push(("taskIds", RawJson::from_serialize(&filter.tasks)));
+    }
     let params = object::assemble([("notifications", object::assemble(honoured))]);
     write_notification(
         &Method::SubscriptionsAcknowledged,
         Some(&stamp_subscription(&params, subscription)),
     )
+}
+
+/// How a session hears of a task: in the words of 2025-11-25, the only revision in which it can have one.
+fn task_status(task: &RawJson) -> Bytes {
+    write_notification(&Method::TasksStatus, Some(&tasks::to_core(task)))
 }
 
 /// Templates are listed beside resources and have no notification of their own.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use isthmus_exchange::{Answer, Error, ErrorKind, Request, Wants};
 use isthmus_protocol::params::{ParamsError, SplitParams};
-use isthmus_protocol::{Id, Method, RawJson, object};
+use isthmus_protocol::{Id, Method, RawJson, Revision, object};
 use isthmus_session::Session;
 
 use super::encode::Encoder;
 use super::stateless::{method_not_found, parse_level};
-use super::subject;
+use super::{subject, tasks};
 
 /// What a request within a session leads to.
 #[derive(Debug)]
@@ -45,6 +45,9 @@ pub(crate) fn request(
     }
     let dispatch = match split {
         Ok(split) => dispatch(session, method, split),
+        Err(_) if is_of_no_session(&method, session.revision()) => {
+            Dispatch::Here(Err(method_not_found(&method)))
+        }
         Err(error) => Dispatch::Here(Err(Error::invalid_params(error.to_string()))),
     };
     (encoder, dispatch)
@@ -58,7 +61,7 @@ fn dispatch(session: &Session, method: Method, mut split: SplitParams) -> Dispat
             ErrorKind::InvalidRequest,
             "the session is initialized already",
         ))),
-        method if is_served(&method) => {
+        method if is_served(&method, session.revision()) => {
             let wants = Wants {
                 progress: split.meta.progress_token.is_some(),
                 log_level: session.scope().log_level(),
@@ -66,6 +69,11 @@ fn dispatch(session: &Session, method: Method, mut split: SplitParams) -> Dispat
             let request = Request {
                 subject: subject::of(&mut split),
                 wants,
+                // Other revisions have no such parameter, and mean nothing by it.
+                task: split
+                    .task
+                    .take()
+                    .filter(|_| session.revision() == Revision::V2025_11_25),
                 trace: subject::trace(&mut split.meta),
                 ..Request::new(method, split.params, Arc::clone(session.caller()))
             };
@@ -110,8 +118,17 @@ fn set_level(session: &Session, params: &RawJson) -> Result<RawJson, Error> {
     Ok(RawJson::empty_object())
 }
 
+/// Whether no parameters would make this a request of a session.
+fn is_of_no_session(method: &Method, revision: Revision) -> bool {
+    let answered_here = matches!(
+        method,
+        Method::Ping | Method::LoggingSetLevel | Method::Initialize
+    );
+    !answered_here && !is_served(method, revision)
+}
+
 /// What a session may ask of the core. What only stateless clients know is as unknown as any other method (LS-2).
-const fn is_served(method: &Method) -> bool {
+fn is_served(method: &Method, revision: Revision) -> bool {
     matches!(
         method,
         Method::ToolsList
@@ -124,5 +141,5 @@ const fn is_served(method: &Method) -> bool {
             | Method::ResourcesSubscribe
             | Method::ResourcesUnsubscribe
             | Method::CompletionComplete
-    )
+    ) || tasks::is_of_session(method, revision)
 }

@@ -12,7 +12,7 @@ use isthmus_protocol::params::{ParamsError, SplitParams, meta_key};
 use isthmus_protocol::{Id, LogLevel, Method, RawJson, Revision, object};
 
 use super::encode::Encoder;
-use super::subject;
+use super::{subject, tasks};
 use crate::listener::Clients;
 
 /// A request of the core, and how to write what comes of it.
@@ -125,9 +125,12 @@ pub(crate) fn prepare(
         })?,
         None => ClientCapabilities::none(),
     };
+    if tasks::is_of_extension(&method) {
+        tasks::check_declared(&capabilities)?;
+    }
     let capabilities = Arc::new(capabilities);
     let listen = if method == Method::SubscriptionsListen {
-        Some(parse_filter(&split.params)?)
+        Some(parse_filter(&split.params, &capabilities)?)
     } else {
         None
     };
@@ -231,12 +234,15 @@ const fn is_served(method: &Method) -> bool {
             | Method::ResourcesRead
             | Method::CompletionComplete
             | Method::SubscriptionsListen
-    )
+    ) || tasks::is_of_extension(method)
 }
 
 /// Reads what a `subscriptions/listen` wants to hear. Kinds that nobody here offers are left out of the
 /// acknowledgement, not refused (MS-21).
-fn parse_filter(params: &RawJson) -> Result<ListenFilter, Error> {
+fn parse_filter(
+    params: &RawJson,
+    capabilities: &ClientCapabilities,
+) -> Result<ListenFilter, Error> {
     let wanted = object::member(params, "notifications")
         .filter(RawJson::is_object)
         .ok_or_else(|| Error::invalid_params("`notifications` must be an object"))?;
@@ -262,7 +268,7 @@ fn parse_filter(params: &RawJson) -> Result<ListenFilter, Error> {
         prompts: flag("promptsListChanged")?,
         resources: flag("resourcesListChanged")?,
         uris,
-        tasks: BTreeSet::new(),
+        tasks: tasks::listened_to(&wanted, capabilities)?,
         follow_scope: false,
     })
 }

@@ -10,6 +10,9 @@ pub(super) fn of(split: &mut SplitParams) -> Subject {
     if let Some(uri) = split.uri.take() {
         return Subject::Uri(uri);
     }
+    if let Some(id) = split.task_id.take() {
+        return Subject::Task(id);
+    }
     match split.reference.take() {
         Some(Reference::Prompt(name)) => Subject::PromptReference(name),
         Some(Reference::Resource(uri)) => Subject::ResourceReference(uri),
