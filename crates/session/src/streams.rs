@@ -182,6 +182,16 @@ impl Streams {
         self.lock().logs.iter().any(|entry| entry.standing)
     }
 
+    /// Ends the standing streams: nothing will come on them any more. What answers requests goes on.
+    pub fn end_standing(&self) {
+        self.lock().logs.retain(|entry| {
+            if entry.standing {
+                entry.log.close(None);
+            }
+            !entry.standing
+        });
+    }
+
     /// Lets go of streams that ended a while ago.
     pub(crate) fn sweep(&self, now: Instant) {
         let mut state = self.lock();
@@ -303,6 +313,19 @@ mod tests {
             seen.push(event.message);
         }
         assert_eq!(seen, ["a"]);
+    }
+
+    #[tokio::test]
+    async fn standing_streams_end_and_others_go_on() {
+        let streams = streams();
+        let mut standing = streams.open_standing(true).unwrap();
+        let mut answer = streams.open_answer();
+        streams.keep(answer.log());
+        streams.end_standing();
+        assert!(standing.next().await.is_none());
+        assert!(!streams.has_standing());
+        answer.log().write(message("a")).await;
+        assert_eq!(take(&mut answer).await, "a");
     }
 
     #[tokio::test]

@@ -72,7 +72,7 @@ pub(crate) fn open(visit: &Visit) -> HttpResponse {
     event_stream(SseStream {
         first: Some(encode_event(Some("endpoint"), None, endpoint.as_bytes())),
         messages,
-        closing: Box::pin(clients.closing().clone().cancelled_owned()),
+        deserted: Box::pin(pipe.deserted().clone().cancelled_owned()),
         keep_alive: KeepAlive::new(clients.bounds().keep_alive),
         _registered: Registered {
             clients: Arc::clone(clients),
@@ -123,7 +123,7 @@ fn face_source(visit: &Visit) -> FaceSource {
 struct SseStream {
     first: Option<Bytes>,
     messages: mpsc::Receiver<Bytes>,
-    closing: Pin<Box<tokio_util::sync::WaitForCancellationFutureOwned>>,
+    deserted: Pin<Box<tokio_util::sync::WaitForCancellationFutureOwned>>,
     keep_alive: KeepAlive,
     _registered: Registered,
 }
@@ -148,7 +148,7 @@ impl Stream for SseStream {
                 message.map(|message| encode_event(Some("message"), None, &message)),
             );
         }
-        if self.closing.as_mut().poll(context).is_ready() {
+        if self.deserted.as_mut().poll(context).is_ready() {
             return Poll::Ready(None);
         }
         self.keep_alive.poll(context).map(Some)

@@ -3,8 +3,9 @@
 
 mod support;
 
+use isthmus_exchange::{Acknowledged, Event, ListenFilter};
 use support::script::scripted;
-use support::{start, stateful};
+use support::{Gateway, start, stateful};
 
 #[tokio::test]
 async fn a_session_goes_on_over_the_routes_new_stage() {
@@ -37,6 +38,44 @@ async fn a_route_that_is_gone_is_404() {
     let settings = isthmus_config::Listener::new("main", gateway.address);
     gateway.listener.replace(settings, Vec::new());
     assert_eq!(client.post(&stateful("1", "ping", "{}")).await.status, 404);
+}
+
+/// The session's own listen, which the router ends when the route goes.
+async fn desert(gateway: &mut Gateway) {
+    let steps = gateway.script.listen().await.begin();
+    let filter = ListenFilter::default();
+    let acknowledged = Event::Acknowledged(Acknowledged { filter });
+    steps.event(acknowledged).await;
+    let settings = isthmus_config::Listener::new("main", gateway.address);
+    gateway.listener.replace(settings, Vec::new());
+    steps.finish("{}").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_on_which_nothing_will_come_end_with_their_route() {
+    let mut gateway = start().await;
+    let client = gateway.session("2025-06-18").await;
+    let mut standing = client.get().await;
+    let asking = client.posting(&stateful("1", "tools/call", r#"{"name":"x"}"#));
+    let running = gateway.script.call().await;
+    desert(&mut gateway).await;
+    assert!(standing.event().await.is_none());
+    running.complete(r#"{"content":[]}"#);
+    assert_eq!(asking.await.unwrap().json().await["id"], 1);
+
+    let mut gateway = start().await;
+    let mut stream = gateway.client().at("/mcp/sse").get().await;
+    let endpoint = stream.event().await.unwrap().data;
+    let client = gateway.client().at(str::from_utf8(&endpoint).unwrap());
+    let hello = r#"{"protocolVersion":"2024-11-05","capabilities":{}}"#;
+    client.post(&stateful("0", "initialize", hello)).await;
+    client
+        .post(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
+        .await;
+    stream.message().await.unwrap();
+    desert(&mut gateway).await;
+    assert!(stream.event().await.is_none());
+    assert!(gateway.clients.sessions().is_empty());
 }
 
 #[tokio::test]

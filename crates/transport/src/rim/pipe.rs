@@ -40,6 +40,8 @@ pub(crate) struct Pipe {
     session: OnceLock<Arc<Session>>,
     /// Stateless requests that run; `None` where there can be none.
     stateless: Option<InFlight>,
+    /// The route is gone, or the gateway closes.
+    deserted: CancellationToken,
     closed: CancellationToken,
     tasks: TaskTracker,
 }
@@ -96,12 +98,13 @@ impl Pipe {
             patience: clients.bounds().answer,
         };
         Arc::new(Self {
-            clients,
             face,
             sender,
             out,
             session: OnceLock::new(),
             stateless: takes_stateless.then(|| InFlight::new(STATELESS_IN_FLIGHT)),
+            deserted: clients.closing().child_token(),
+            clients,
             closed: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -129,6 +132,11 @@ impl Pipe {
         self.out.ending.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// Fires when nothing unsolicited will come any more: the route is gone, or the gateway closes.
+    pub(crate) const fn deserted(&self) -> &CancellationToken {
+        &self.deserted
     }
 
     /// Ends the session and every request.
@@ -300,7 +308,11 @@ impl Pipe {
                 let out = out.clone();
                 async move { out.event(message).await }
             };
-            let forwarding = listening::forward(Arc::clone(session), stage, send);
+            let (session, deserted) = (Arc::clone(session), self.deserted.clone());
+            let forwarding = async move {
+                listening::forward(session, stage, send).await;
+                deserted.cancel();
+            };
             self.clients.background().spawn(forwarding).abort_handle()
         });
     }

@@ -125,7 +125,12 @@ pub(crate) fn listen(visit: &Visit, session: &Arc<Session>) {
             sink.streams().send_unsolicited(&message);
             std::future::ready(())
         };
-        let forwarding = listening::forward(Arc::clone(session), stage, send);
+        let session = Arc::clone(session);
+        let forwarding = async move {
+            listening::forward(Arc::clone(&session), stage, send).await;
+            // The route is gone: nothing will come any more, and the client may as well know.
+            session.streams().end_standing();
+        };
         let background = visit.listener.clients.background();
         background.spawn(forwarding).abort_handle()
     });
