@@ -3,21 +3,24 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 #![expect(clippy::disallowed_methods, reason = "tasks end with their test")]
 
+mod apps;
+mod asking;
 mod calls;
+mod gaps;
 mod listening;
 mod lists;
 mod reloads;
 mod scripted;
 mod watching;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use isthmus_backend::Parking;
 use isthmus_config::{Bounds, Route};
 use isthmus_exchange::{
-    AllVisible, Attachment, BoxStage, Caller, ClientCapabilities, Complete, Error, Event, ItemKind,
-    ListenFilter, Notice, Outcome, Principal, Reply, Request, RouteName, Scope, ScopeId, Step,
-    Subject,
+    AllVisible, Attachment, BoxStage, Caller, ClientCapabilities, Complete, Error, Event, Item,
+    ItemKind, ListenFilter, Notice, Outcome, Principal, Reply, Request, RouteName, Scope, ScopeId,
+    Step, Subject, Visibility,
 };
 use isthmus_protocol::{Method, RawJson, Revision};
 use isthmus_router::{AnyBackend, Router};
@@ -32,9 +35,17 @@ const TEMPLATE: ItemKind = ItemKind::ResourceTemplate;
 
 /// A router with one route to `backends`, and the route's stage.
 fn router<const N: usize>(backends: [&Arc<Scripted>; N]) -> (Router, BoxStage) {
+    router_that_shows(Arc::new(AllVisible), backends)
+}
+
+/// The same, where not everybody may see everything.
+fn router_that_shows<const N: usize>(
+    visibility: Arc<dyn Visibility>,
+    backends: [&Arc<Scripted>; N],
+) -> (Router, BoxStage) {
     let router = Router::new(
         Arc::new(SealKeys::generate()),
-        Arc::new(AllVisible),
+        visibility,
         Parking::new(&Bounds::default(), Handle::current()),
         Handle::current(),
     );
@@ -43,12 +54,30 @@ fn router<const N: usize>(backends: [&Arc<Scripted>; N]) -> (Router, BoxStage) {
     (router, stage)
 }
 
+/// Hides items by their native keys.
+#[derive(Debug, Default)]
+struct Hides(Mutex<Vec<&'static str>>);
+
+impl Visibility for Hides {
+    fn visible(&self, _caller: &Caller, item: &Item) -> bool {
+        !self.0.lock().unwrap().contains(&item.native.as_str())
+    }
+}
+
 /// Makes the router's one route lead to `backends`.
 fn serve<const N: usize>(
     router: &Router,
     backends: [&Arc<Scripted>; N],
 ) -> isthmus_router::Reloaded {
-    let mut route = Route::new("/mcp");
+    serve_as(router, Route::new("/mcp"), backends)
+}
+
+/// Makes the router serve `route` alone, which leads to `backends`.
+fn serve_as<const N: usize>(
+    router: &Router,
+    mut route: Route,
+    backends: [&Arc<Scripted>; N],
+) -> isthmus_router::Reloaded {
     route.backends = backends
         .iter()
         .map(|backend| backend.name().to_string())
@@ -85,6 +114,17 @@ fn stateless() -> Arc<Caller> {
     let principal = Principal::anonymous();
     caller(
         Scope::principal(ScopeId(0), principal.id().clone()),
+        principal,
+        Revision::V2026_07_28,
+    )
+}
+
+/// The same, known by name.
+fn stateless_as(name: &str) -> Arc<Caller> {
+    let principal = Principal::authenticated("key", "", name, "");
+    let id = name.bytes().fold(0, |id, byte| id << 8 | u128::from(byte));
+    caller(
+        Scope::principal(ScopeId(id), principal.id().clone()),
         principal,
         Revision::V2026_07_28,
     )
