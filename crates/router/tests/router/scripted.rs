@@ -32,6 +32,8 @@ pub(crate) struct Scripted {
     /// Every request, and every `subscribe uri` and `unsubscribe uri`.
     heard: Mutex<Vec<String>>,
     pub(crate) refuses_subscriptions: Mutex<bool>,
+    /// Native URIs that it refuses to have watched.
+    pub(crate) refuses: Mutex<Vec<&'static str>>,
 }
 
 impl std::fmt::Debug for Scripted {
@@ -69,6 +71,7 @@ impl Scripted {
             fetches: AtomicUsize::new(0),
             heard: Mutex::default(),
             refuses_subscriptions: Mutex::new(false),
+            refuses: Mutex::default(),
         })
     }
 
@@ -205,7 +208,12 @@ impl AnyBackend for Scripted {
         Box::pin(async move {
             let slow = *self.slow.lock().unwrap();
             tokio::time::sleep(slow).await;
-            if *self.refuses_subscriptions.lock().unwrap() {
+            if !matches!(*self.state.borrow(), BackendState::Ready(_)) {
+                let kind = ErrorKind::BackendUnavailable(self.name.clone());
+                return Err(Error::new(kind, "unplugged"));
+            }
+            let refuses = self.refuses.lock().unwrap().contains(&uri.as_str());
+            if refuses || *self.refuses_subscriptions.lock().unwrap() {
                 return Err(Error::invalid_params("not that one"));
             }
             self.note(format!("subscribe {:?} {uri}", caller.scope.id().0));
