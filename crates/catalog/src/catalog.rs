@@ -250,11 +250,11 @@ impl Catalog {
         self.list(kind).items()
     }
 
-    /// Whether everybody who may see all items of a kind sees the same list: not where callers who show pages of MCP Apps
-    /// get tools that others do not.
+    /// Whether everybody who may see all items of a kind is answered the same: not where callers who show pages of MCP Apps
+    /// get tools that others do not, and not where there are cursors, which work for one principal.
     #[must_use]
     pub fn is_same_for_all(&self, kind: ItemKind) -> bool {
-        !self.list(kind).varies()
+        !self.list(kind).depends_on_caller()
     }
 
     /// What identifies the shown items of a kind: changes if and only if they do.

@@ -35,6 +35,12 @@ pub trait AnyBackend: Send + Sync + fmt::Debug + 'static {
         uri: String,
     ) -> BoxFuture<'static, Result<(), Error>>;
 
+    /// Whether updates of what the caller's scope subscribed to can reach us: a stateful HTTP backend may take a
+    /// subscription and offer no stream to say anything on.
+    fn hears(self: Arc<Self>, _caller: Arc<Caller>) -> BoxFuture<'static, bool> {
+        Box::pin(std::future::ready(true))
+    }
+
     /// Follows what it says unasked, each with the audience that may hear it.
     fn notices(&self) -> broadcast::Receiver<BackendNotice>;
 

@@ -163,13 +163,17 @@ async fn attempt(route: &Arc<LiveRoute>, caller: &Arc<Caller>, watched: Watched)
     route.run(async move {
         let Some(route) = weak.upgrade() else { return };
         let held = route.subscriptions.hold(&backend, &caller, &watched.native);
-        if held.await.is_ok() {
-            // If nobody waits for it any more it is dropped, and so released.
-            let _ = answer.send(Held {
-                route: weak,
-                caller,
-                watched,
-            });
+        if held.await.is_err() {
+            return;
+        }
+        // Released if it is dropped here, or if nobody waits for it any more.
+        let held = Held {
+            route: weak,
+            caller: caller.clone(),
+            watched,
+        };
+        if backend.hears(caller).await {
+            let _ = answer.send(held);
         }
     });
     timeout(ACKNOWLEDGEMENT_PATIENCE, heard).await.ok()?.ok()

@@ -210,6 +210,14 @@ fn tools_for_pages_only_are_listed_for_clients_that_show_pages_and_for_nobody_el
     assert!(none.is_same_for_all(TOOL));
 }
 
+#[test]
+fn a_list_of_several_pages_is_not_the_same_for_all_since_its_cursors_are_not() {
+    let mut route = route();
+    route.first_page = 2;
+    assert!(build(&route, &[tools("a", &["x", "y"])]).is_same_for_all(TOOL));
+    assert!(!build(&route, &[tools("a", &["x", "y", "z"])]).is_same_for_all(TOOL));
+}
+
 /// All pages of the tools that a caller gets.
 fn listed(catalog: &Catalog, caller: &Caller, visibility: &dyn Visibility) -> Vec<String> {
     use isthmus_protocol::object::{elements, member, string_member};

@@ -97,9 +97,10 @@ impl ItemList {
         }
     }
 
-    /// Whether callers who show pages of apps see what others do not.
-    pub(crate) const fn varies(&self) -> bool {
-        self.without_pages.is_some()
+    /// Whether what is answered depends on who asks: callers who show pages of apps see what others do not, and a cursor
+    /// works for the principal it was given to.
+    pub(crate) const fn depends_on_caller(&self) -> bool {
+        self.without_pages.is_some() || self.first_page < self.items.len()
     }
 
     /// What identifies the content.

@@ -250,6 +250,30 @@ async fn an_acknowledgement_names_what_is_honoured_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_backend_accepts_and_cannot_deliver_is_not_acknowledged() {
+    let files = Scripted::ready("files", &[(RESOURCE, "x:", "")]);
+    *files.mute.lock().unwrap() = true;
+    let (_router, stage) = router([&files]);
+    let wanted = ListenFilter {
+        tools: true,
+        ..watching(&["x:"])
+    };
+    let (acknowledged, mut hears) = listen(&stage, &stateless(), wanted).await;
+    assert!(acknowledged.uris.is_empty());
+    settle().await;
+    assert_eq!(files.heard(), ["subscribe 0 x:", "unsubscribe 0 x:"]);
+    // Lists are asked for from time to time, so their changes are found.
+    assert!(acknowledged.tools);
+    files.lists(&[(TOOL, "new", "")]);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(next_notice(&mut hears).await, Notice::ListChanged(TOOL));
+    // A session is told what the backend says: it may update in the course of a call.
+    ask_as(&session(1), &stage, SUBSCRIBE, r#"{"uri":"x:"}"#)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_listen_that_takes_over_from_another_misses_and_repeats_nothing() {
     let files = Scripted::ready("files", &[(RESOURCE, "x:", ""), (RESOURCE, "y:", "")]);
     let (_router, stage) = router([&files]);

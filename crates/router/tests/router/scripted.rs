@@ -34,6 +34,8 @@ pub(crate) struct Scripted {
     pub(crate) refuses_subscriptions: Mutex<bool>,
     /// Native URIs that it refuses to have watched.
     pub(crate) refuses: Mutex<Vec<&'static str>>,
+    /// It has no way to tell us anything unasked.
+    pub(crate) mute: Mutex<bool>,
 }
 
 impl std::fmt::Debug for Scripted {
@@ -72,6 +74,7 @@ impl Scripted {
             heard: Mutex::default(),
             refuses_subscriptions: Mutex::new(false),
             refuses: Mutex::default(),
+            mute: Mutex::default(),
         })
     }
 
@@ -228,6 +231,11 @@ impl AnyBackend for Scripted {
     ) -> BoxFuture<'static, Result<(), Error>> {
         self.note(format!("unsubscribe {:?} {uri}", caller.scope.id().0));
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn hears(self: Arc<Self>, _caller: Arc<Caller>) -> BoxFuture<'static, bool> {
+        let hears = !*self.mute.lock().unwrap();
+        Box::pin(std::future::ready(hears))
     }
 
     fn notices(&self) -> broadcast::Receiver<BackendNotice> {
