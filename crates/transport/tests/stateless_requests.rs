@@ -201,7 +201,7 @@ async fn methods_of_sessions_are_unknown_here() {
         "logging/setLevel",
         "resources/subscribe",
         "resources/unsubscribe",
-        "tasks/get",
+        "tasks/list",
         "unknown/method",
     ] {
         let client = gateway.client().stateless(method, "");

@@ -33,6 +33,12 @@ async fn who_did_not_declare_the_extension_learns_that_it_is_needed() {
         let needed = &error["data"]["requiredCapabilities"]["extensions"];
         assert_eq!(needed["io.modelcontextprotocol/tasks"], json!({}));
     }
+    // Even if it does not say which task.
+    let client = gateway.client().stateless("tasks/get", "");
+    let answer = client
+        .post(&support::stateless("1", "tasks/get", "{}"))
+        .await;
+    assert_eq!(answer.code().await, -32021);
     let client = gateway.client().stateless("subscriptions/listen", "");
     let params = r#"{"notifications":{"taskIds":["t1"]}}"#;
     let listening = support::stateless("1", "subscriptions/listen", params);

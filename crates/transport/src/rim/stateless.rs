@@ -112,10 +112,7 @@ pub(crate) fn prepare(
     if !is_served(&method) {
         return Err(method_not_found(&method));
     }
-    if let Some(error) = described.wrong {
-        return Err(params_error(&error));
-    }
-    let mut split = described.split;
+    let Described { mut split, wrong } = *described;
     let log_level = split.meta.log_level.take().map(|level| parse_level(&level));
     let log_level = log_level.transpose()?;
     let capabilities = match split.meta.client_capabilities.take() {
@@ -127,6 +124,9 @@ pub(crate) fn prepare(
     };
     if tasks::is_of_extension(&method) {
         tasks::check_declared(&capabilities)?;
+    }
+    if let Some(error) = wrong {
+        return Err(params_error(&error));
     }
     let capabilities = Arc::new(capabilities);
     let listen = if method == Method::SubscriptionsListen {
