@@ -12,7 +12,8 @@ use isthmus_config::Route;
 use isthmus_exchange::{BackendName, Caller, ItemKind, Visibility};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::links::Links;
 use crate::listener::Listeners;
@@ -31,7 +32,8 @@ pub(crate) struct LiveRoute {
     pub(crate) ends: ScopeEnds,
     /// Where subscriptions are ended and renewed.
     background: Handle,
-    tasks: Mutex<JoinSet<()>>,
+    /// Ends what runs there.
+    ended: CancellationToken,
     changes: Changes,
     rebuilder: OnceLock<AbortHandle>,
 }
@@ -83,7 +85,7 @@ impl LiveRoute {
             links: Links::default(),
             ends: ScopeEnds::default(),
             background: background.clone(),
-            tasks: Mutex::default(),
+            ended: CancellationToken::new(),
             changes: Changes::default(),
             rebuilder: OnceLock::new(),
         });
@@ -186,9 +188,11 @@ impl LiveRoute {
 
     /// Runs something that outlives the request that caused it, but not the route.
     pub(crate) fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn_on(task, &self.background);
+        let ended = self.ended.clone();
+        // Detached, so that nothing of it is kept once it is done.
+        drop(self.background.spawn(async move {
+            ended.run_until_cancelled(task).await;
+        }));
     }
 
     /// Ends every listen and subscription; requests are refused from now on.
@@ -228,6 +232,7 @@ impl Pending {
 
 impl Drop for LiveRoute {
     fn drop(&mut self) {
+        self.ended.cancel();
         if let Some(rebuilder) = self.rebuilder.get() {
             rebuilder.abort();
         }
