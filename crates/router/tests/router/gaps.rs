@@ -417,3 +417,49 @@ async fn a_scope_watches_only_so_much() {
     let (honoured, _reply) = listen(&stage, &caller, watching(&["x:/1"])).await;
     assert_eq!(honoured.uris.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_of_sessions_that_have_ended() {
+    let one = Scripted::ready("one", &[(TOOL, "make", ""), (RESOURCE, "x:", "")]);
+    let two = Scripted::ready("two", &[]);
+    one.answers(|_| {
+        let link = r#"{"content":[{"type":"resource_link","uri":"new:/1"}]}"#;
+        Ok(Reply::complete(json(link)))
+    });
+    let (router, stage) = router([&one, &two]);
+    router.wait_ready().await;
+    settle().await;
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let before = metrics.num_alive_tasks();
+    for round in 0..3 {
+        let mut open = Vec::new();
+        for number in 0..100 {
+            let caller = session(round * 100 + number);
+            let (_, listening) = listen(&stage, &caller, everything()).await;
+            let (_, watching) = listen(&stage, &caller, watching(&["x:"])).await;
+            ask_as(&caller, &stage, SUBSCRIBE, r#"{"uri":"x:"}"#)
+                .await
+                .unwrap();
+            ask_as(
+                &caller,
+                &stage,
+                Method::ToolsCall,
+                r#"{"name":"one__make"}"#,
+            )
+            .await
+            .unwrap();
+            open.push((caller, listening, watching));
+        }
+        one.heard();
+        for (caller, listening, watching) in open {
+            caller.scope.end();
+            drop((listening, watching));
+        }
+        for _ in 0..5 {
+            settle().await;
+        }
+        let unsubscribed = one.heard();
+        assert_eq!(unsubscribed.len(), 100, "{unsubscribed:?}");
+        assert_eq!(metrics.num_alive_tasks(), before);
+    }
+}
