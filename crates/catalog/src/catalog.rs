@@ -12,6 +12,7 @@ use crate::apps;
 use crate::cursor::{self, InvalidCursor, ListId};
 use crate::item_list::{ItemList, ListDigest};
 use crate::remark::Remark;
+use crate::tasks::TaskOffer;
 use crate::uri_map::{Position, UriForm, UriMap};
 
 /// Everything the backends of a route offer, merged. Built by [`Catalog::build`].
@@ -27,6 +28,7 @@ pub struct Catalog {
     /// In the order of [`ItemKind::ALL`].
     pub(crate) lists: [ItemList; 4],
     pub(crate) offer: RawJson,
+    pub(crate) tasks: TaskOffer,
     pub(crate) remarks: Vec<Remark>,
 }
 
@@ -242,6 +244,12 @@ impl Catalog {
     #[must_use]
     pub const fn offer(&self) -> &RawJson {
         &self.offer
+    }
+
+    /// Which kinds of task the route offers.
+    #[must_use]
+    pub const fn tasks(&self) -> TaskOffer {
+        self.tasks
     }
 
     /// The shown items of a kind.

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use isthmus_config::{Backend, Names, Route, Shaping, Wire};
-use isthmus_exchange::{BackendName, Item, ItemKind, ListedItem, Listing};
+use isthmus_exchange::{BackendName, Item, ItemKind, ListedItem, Listing, PeerFacts};
 use isthmus_protocol::headers::HeaderParameters;
 use isthmus_protocol::{Era, RawJson, ServerCapabilities, visit};
 
@@ -19,6 +19,7 @@ use crate::item_list::{ItemList, PageLimit};
 use crate::names::exposed_name;
 use crate::offer::{Voice, offer};
 use crate::remark::{Reason, Remark};
+use crate::tasks::TaskOffer;
 use crate::uri_map::{Position, UriForm, UriMap};
 use crate::words::reworded;
 
@@ -55,6 +56,7 @@ impl Catalog {
 struct Builder<'a> {
     route: &'a Route,
     members: &'a [Member<'a>],
+    tasks: TaskOffer,
     uris: UriMap,
     remarks: Vec<Remark>,
 }
@@ -92,9 +94,11 @@ impl<'a> Builder<'a> {
         for member in members {
             uris.add_backend(member.name.clone(), member.settings.prefixed_uris);
         }
+        let facts: Vec<_> = members.iter().map(|member| member.facts()).collect();
         Self {
             route,
             members,
+            tasks: TaskOffer::of(&facts),
             uris,
             remarks: Vec::new(),
         }
@@ -121,7 +125,8 @@ impl<'a> Builder<'a> {
             ],
             tools: tools.into_name_index(),
             prompts: prompts.into_name_index(),
-            offer: offer(&voices, has_pages),
+            offer: offer(&voices, has_pages, self.tasks),
+            tasks: self.tasks,
             parts: parts(self.members, resources, templates),
             uris: self.uris,
             shaping: self.route.resources.clone(),
@@ -306,6 +311,9 @@ impl<'a> Builder<'a> {
         if matches!(kind, ItemKind::Resource | ItemKind::ResourceTemplate) {
             definition = visit::drop_app_domain(&definition);
         }
+        if kind == ItemKind::Tool {
+            definition = self.tasks.honest(definition);
+        }
         if let Some(words) = self.shaping(kind).override_of(&candidate.made) {
             definition = reworded(&definition, words);
         }
@@ -347,6 +355,10 @@ impl Member<'_> {
         }
     }
 
+    fn facts(&self) -> Option<&PeerFacts> {
+        self.listing().map(|listing| &listing.facts)
+    }
+
     fn is_shown(&self) -> bool {
         matches!(self.standing, Standing::Listed(_))
     }
@@ -355,7 +367,7 @@ impl Member<'_> {
         Voice {
             backend: &self.name,
             prefix: &self.settings.prefix,
-            facts: self.listing().map(|listing| &listing.facts),
+            facts: self.facts(),
             may_come: matches!(self.standing, Standing::Cold),
         }
     }

@@ -6,9 +6,10 @@
 //! is cut at a length.
 
 use isthmus_exchange::{BackendName, PeerFacts};
-use isthmus_protocol::{RawJson, ServerCapabilities, object};
+use isthmus_protocol::{RawJson, ServerCapabilities, object, tasks};
 
 use crate::apps;
+use crate::tasks::TaskOffer;
 
 /// One backend's say.
 #[derive(Debug)]
@@ -23,15 +24,15 @@ pub(crate) struct Voice<'a> {
 
 /// The result of `server/discover` without what belongs to the hop: `{capabilities, instructions?}`. `has_pages`: some
 /// tool comes with the page of an MCP App.
-pub(crate) fn offer(voices: &[Voice<'_>], has_pages: bool) -> RawJson {
-    let mut members = vec![("capabilities", capabilities(voices, has_pages))];
+pub(crate) fn offer(voices: &[Voice<'_>], has_pages: bool, tasks: TaskOffer) -> RawJson {
+    let mut members = vec![("capabilities", capabilities(voices, has_pages, tasks))];
     if let Some(text) = instructions(voices) {
         members.push(("instructions", RawJson::from_serialize(&text)));
     }
     object::assemble(members)
 }
 
-fn capabilities(voices: &[Voice<'_>], has_pages: bool) -> RawJson {
+fn capabilities(voices: &[Voice<'_>], has_pages: bool, tasks: TaskOffer) -> RawJson {
     let mut offered = Offered::default();
     for voice in voices {
         if let Some(facts) = voice.facts {
@@ -56,17 +57,22 @@ fn capabilities(voices: &[Voice<'_>], has_pages: bool) -> RawJson {
         ("resources", resources),
         ("completions", offered.completions.then(Vec::new)),
         ("logging", offered.logging.then(Vec::new)),
-        ("extensions", extensions(voices, has_pages)),
+        ("extensions", extensions(voices, has_pages, tasks)),
     ];
     let present = members
         .into_iter()
         .filter_map(|(key, flags)| Some((key, object::assemble(flags?))));
-    object::assemble(present)
+    let core = tasks.core.map(|core| ("tasks", core.declaration()));
+    object::assemble(present.chain(core))
 }
 
 /// The extensions that we know how to honour, with their settings (MS-24). Others are not offered: what their items
 /// would need on the way is not known.
-fn extensions(voices: &[Voice<'_>], has_pages: bool) -> Option<Vec<(&'static str, RawJson)>> {
+fn extensions(
+    voices: &[Voice<'_>],
+    has_pages: bool,
+    tasks: TaskOffer,
+) -> Option<Vec<(&'static str, RawJson)>> {
     let declared: Vec<_> = voices
         .iter()
         .filter_map(|voice| Some(ServerCapabilities::parse(&voice.facts?.capabilities)))
@@ -77,10 +83,16 @@ fn extensions(voices: &[Voice<'_>], has_pages: bool) -> Option<Vec<(&'static str
         .collect();
     let may_come = voices.iter().any(|voice| voice.may_come);
     let offers_apps = has_pages || may_come || !apps.is_empty();
-    let offered = [(
-        apps::EXTENSION,
-        offers_apps.then(|| apps::merged_settings(&apps)),
-    )];
+    let offered = [
+        (
+            apps::EXTENSION,
+            offers_apps.then(|| apps::merged_settings(&apps)),
+        ),
+        (
+            tasks::EXTENSION,
+            tasks.extension.then(RawJson::empty_object),
+        ),
+    ];
     let present: Vec<_> = offered
         .into_iter()
         .filter_map(|(id, settings)| Some((id, settings?)))

@@ -29,7 +29,10 @@ fn check_with_pages(said: &[(&str, Option<PeerFacts>, bool)], has_pages: bool, e
             may_come: *may_come,
         })
         .collect();
-    assert_eq!(offer(&voices, has_pages).as_str(), expected);
+    assert_eq!(
+        offer(&voices, has_pages, TaskOffer::default()).as_str(),
+        expected
+    );
 }
 
 #[test]
