@@ -25,6 +25,7 @@ mod names;
 mod official_rust_sdk;
 mod old_backends;
 mod pages;
+mod questions;
 mod reload;
 mod resources;
 mod sessions;

@@ -91,6 +91,10 @@ impl Drop for Fed {
     }
 }
 
+/// One message as an event; a text that begins with a field of an event (`id:`) is one already.
 pub fn event(message: &str, id: &str) -> Frame<Bytes> {
+    if message.starts_with("id:") || message.starts_with("retry:") {
+        return Frame::data(message.replace("$id", id).into());
+    }
     Frame::data(format!("event: message\ndata: {}\n\n", message.replace("$id", id)).into())
 }

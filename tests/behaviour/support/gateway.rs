@@ -89,6 +89,19 @@ impl Gateway {
         config_in(&self.folder, fleet);
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it, and starts another one with the same files: its keys outlast it.
+    pub fn killed_and_started_again(mut self, fleet: &str) -> Self {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        Self::start_in(folder, fleet)
+    }
+
     /// Everything it has logged so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")

@@ -6,12 +6,20 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use isthmus_protocol::sse::SseDecoder;
+use isthmus_protocol::sse::{SseDecoder, SseEvent};
 use serde_json::{Value, json};
 
 /// Reads JSON for a test to look at. The number that no `Value` can hold becomes one that it can.
 pub fn value_of(text: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_str(&String::from_utf8_lossy(text).replace("1e400", "1e40"))
+}
+
+/// One header as text; empty if absent.
+pub fn text_of(headers: &HeaderMap, name: &str) -> String {
+    headers
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
+        .to_owned()
 }
 
 /// Sends one request.
@@ -98,14 +106,21 @@ impl Answer {
     /// The next message of an event stream; `None` at its end. Events without data are skipped.
     pub async fn event(&mut self) -> Option<Value> {
         loop {
-            while let Some(event) = self.events.next_event() {
-                let event = event.unwrap();
-                if !event.data.is_empty() {
-                    return Some(serde_json::from_slice(&event.data).unwrap_or_else(|_| {
-                        // The `endpoint` event of HTTP+SSE is text.
-                        json!(String::from_utf8_lossy(&event.data))
-                    }));
-                }
+            let event = self.whole_event().await?;
+            if !event.data.is_empty() {
+                return Some(serde_json::from_slice(&event.data).unwrap_or_else(|_| {
+                    // The `endpoint` event of HTTP+SSE is text.
+                    json!(String::from_utf8_lossy(&event.data))
+                }));
+            }
+        }
+    }
+
+    /// The next event of an event stream with all its fields; `None` at its end.
+    pub async fn whole_event(&mut self) -> Option<SseEvent> {
+        loop {
+            if let Some(event) = self.events.next_event() {
+                return Some(event.unwrap());
             }
             let frame = self.body.frame().await?.ok()?;
             if let Ok(data) = frame.into_data() {

@@ -78,8 +78,13 @@ impl Pipe {
 
     /// Opens the session.
     pub async fn initialize(&mut self, revision: &str) -> Value {
+        self.initialize_with(revision, json!({})).await
+    }
+
+    /// Opens the session and declares `capabilities`.
+    pub async fn initialize_with(&mut self, revision: &str, capabilities: Value) -> Value {
         let params = json!({
-            "protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"},
+            "protocolVersion": revision, "capabilities": capabilities, "clientInfo": {"name": "raw", "version": "1"},
         });
         let opened = self.ask_as("initialize", "initialize", params).await;
         self.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))

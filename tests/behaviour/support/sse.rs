@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::client::JSON;
 use super::http::{Answer, send};
+use super::patience;
 
 /// A client whose session is its event stream.
 #[derive(Debug)]
@@ -51,8 +52,13 @@ impl SseClient {
 
     /// Opens the session.
     pub async fn initialize(&mut self, revision: &str) -> Value {
+        self.initialize_with(revision, json!({})).await
+    }
+
+    /// Opens the session and declares `capabilities`.
+    pub async fn initialize_with(&mut self, revision: &str, capabilities: Value) -> Value {
         let params = json!({
-            "protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"},
+            "protocolVersion": revision, "capabilities": capabilities, "clientInfo": {"name": "raw", "version": "1"},
         });
         let opened = self.ask("initialize", params).await;
         self.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
@@ -85,7 +91,9 @@ impl SseClient {
             return self.early.remove(at);
         }
         loop {
-            let message = self.stream.event().await.expect("the stream has ended");
+            let message = tokio::time::timeout(patience(), self.stream.event()).await;
+            let message = message.unwrap_or_else(|_| panic!("nothing came but {:#?}", self.early));
+            let message = message.expect("the stream has ended");
             if fits(&message) {
                 return message;
             }

@@ -7,6 +7,7 @@ from mcp import ClientSession, McpError, StdioServerParameters, stdio_client, ty
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
+from questions import elicited, rooted, sampled
 from steps import Heard, command_line, finish, run
 
 
@@ -99,13 +100,23 @@ async def main() -> None:
             notification = plain(message)
             heard.add(notification["method"], notification.get("params", {}))
 
+    async def elicit(_, params):
+        return types.ElicitResult(**elicited(heard, plain(params)))
+
+    async def sample(_, params):
+        return types.CreateMessageResult(**sampled(heard, plain(params)))
+
+    async def roots(_):
+        return types.ListRootsResult(**rooted(heard))
+
+    asked = {"elicitation_callback": elicit, "sampling_callback": sample, "list_roots_callback": roots}
     if options.url:
         opening = streamable_http_client(options.url)
     elif options.sse:
         opening = sse_client(options.sse)
     else:
         opening = stdio_client(StdioServerParameters(command=options.stdio[0], args=options.stdio[1:]))
-    async with opening as (read, write, *_), ClientSession(read, write, message_handler=hear) as session:
+    async with opening as (read, write, *_), ClientSession(read, write, message_handler=hear, **asked) as session:
         opened = await session.initialize()
         fine = await run(Client(f"python v1 {options.transport}", session, heard, opened), options.expect)
     finish(fine)

@@ -8,6 +8,7 @@ from mcp import Client, MCPError, StdioServerParameters, stdio_client, types
 from mcp.client.sse import sse_client
 from mcp.client.subscriptions import PromptsListChanged, ResourcesListChanged, ResourceUpdated, ToolsListChanged
 
+from questions import elicited, rooted, sampled
 from steps import Heard, command_line, finish, run
 
 
@@ -125,6 +126,16 @@ async def main() -> None:
     async def hear_log(params) -> None:
         heard.add("notifications/message", plain(params))
 
+    async def elicit(_, params):
+        return types.ElicitResult(**elicited(heard, plain(params)))
+
+    async def sample(_, params):
+        return types.CreateMessageResult(**sampled(heard, plain(params)))
+
+    async def roots(_):
+        return types.ListRootsResult(**rooted(heard))
+
+    asked = {"elicitation_callback": elicit, "sampling_callback": sample, "list_roots_callback": roots}
     if options.url:
         server = options.url
     elif options.sse:
@@ -132,7 +143,7 @@ async def main() -> None:
     else:
         server = stdio_client(StdioServerParameters(command=options.stdio[0], args=options.stdio[1:]))
     mode = {"auto": "auto", "stateful": "legacy", "stateless": "2026-07-28"}[options.era]
-    async with Client(server, mode=mode, message_handler=hear, logging_callback=hear_log) as client:
+    async with Client(server, mode=mode, message_handler=hear, logging_callback=hear_log, **asked) as client:
         fine = await run(Peer(f"python v2 {options.transport} {options.era}", client, heard), options.expect)
     finish(fine)
 

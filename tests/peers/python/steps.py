@@ -16,6 +16,9 @@ import anyio
 
 PATIENCE_S = 10
 
+#: Prefixes of the servers that ask.
+ASKING = {"asking": [""], "asking-fleet": ["python-v1__", "python-v2__", "typescript-v1__", "typescript-v2__"]}
+
 
 class Heard:
     """Notifications that arrived, and waiting for one that has not yet."""
@@ -71,7 +74,7 @@ def command_line() -> argparse.Namespace:
     parser.add_argument("--sse", help="an HTTP+SSE endpoint of 2024-11-05")
     parser.add_argument("--stdio", nargs=argparse.REMAINDER, help="a command (comes last)")
     parser.add_argument("--era", choices=["auto", "stateful", "stateless"], default="auto")
-    parser.add_argument("--expect", choices=["fleet", "notes", "weather"], default="fleet", help="who answers: the gateway or one server")
+    parser.add_argument("--expect", choices=["fleet", "notes", "weather", "asking", "asking-fleet"], default="fleet", help="who answers: the gateway or one server")
     options = parser.parse_args()
     if sum(bool(way) for way in (options.url, options.sse, options.stdio)) != 1:
         parser.error("one of --url, --sse, --stdio")
@@ -82,6 +85,13 @@ def command_line() -> argparse.Namespace:
 async def run(client, expect: str) -> bool:
     """Runs all steps that apply; true if every one went well."""
     steps = Steps(client)
+    if expect in ASKING:
+        from questions import ask  # It uses what this module has.
+
+        await steps.step("connected", client.facts)
+        for prefix in ASKING[expect]:
+            await ask(steps, prefix)
+        return steps.fine
     notes = {"fleet": "notes__", "notes": ""}.get(expect)
     weather = {"fleet": "weather__", "weather": ""}.get(expect)
     await steps.step("connected", client.facts)

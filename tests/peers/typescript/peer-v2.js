@@ -1,13 +1,15 @@
 // The client that sdk-v2.js runs in Node and ../inspector/page.js in a browser: the official TypeScript SDK 2.x, which
 // speaks revision 2026-07-28 and, when told to, the stateful ones.
 
+import { answers, capabilities } from "./questions.js";
 import { Heard } from "./steps.js";
 
 /** A client for `run` of steps.js, made of the SDK's Client class, a transport, and an era. */
 export function makePeer(Client, transport, era, name) {
   const heard = new Heard();
   const mode = { auto: "auto", stateful: "legacy", stateless: { pin: "2026-07-28" } }[era];
-  const client = new Client({ name: "peer-typescript-v2", version: "1.0.0" }, { versionNegotiation: { mode } });
+  const client = new Client({ name: "peer-typescript-v2", version: "1.0.0" }, { capabilities, versionNegotiation: { mode } });
+  for (const [method, answer] of Object.entries(answers(heard))) client.setRequestHandler(method, answer);
   client.fallbackNotificationHandler = async ({ method, params }) => heard.add(method, params);
   let stateless = false;
   let logLevel; // Since 2026-07-28 each call says what it wants to hear.

@@ -5,13 +5,18 @@ import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 
 import { commandLine } from "./arguments.js";
+import { answers, capabilities } from "./questions.js";
 import { Heard, expectation, run } from "./steps.js";
 
 const options = commandLine();
 const heard = new Heard();
-const client = new Client({ name: "peer-typescript-v1", version: "1.0.0" });
+const client = new Client({ name: "peer-typescript-v1", version: "1.0.0" }, { capabilities });
+for (const schema of [ElicitRequestSchema, CreateMessageRequestSchema, ListRootsRequestSchema]) {
+  client.setRequestHandler(schema, answers(heard)[schema.shape.method.value]);
+}
 client.fallbackNotificationHandler = async ({ method, params }) => heard.add(method, params);
 
 const transport = {

@@ -5,6 +5,8 @@
 
 import assert from "node:assert/strict";
 
+import { ask, askEverything } from "./questions.js";
+
 const PATIENCE_MS = 10_000;
 
 /** Notifications that arrived, and waiting for one that has not yet. */
@@ -59,6 +61,12 @@ export async function run(client, expected) {
   };
 
   if (await step("connect", () => client.connect())) {
+    if (expected.asking) {
+      for (const prefix of expected.asking) await ask(client, prefix, step);
+      if (expected.everything !== undefined) await askEverything(client, expected.everything, step);
+      await step("close", () => client.close());
+      return fine;
+    }
     await lists(client, expected, step);
     if (expected.weather !== undefined) await weather(client, expected.weather, step);
     if (expected.notes !== undefined) await notes(client, expected.notes, step);
@@ -77,8 +85,14 @@ export function expectation(what) {
       return { notes: "" };
     case "weather":
       return { weather: "" };
+    case "asking":
+      return { asking: [""] };
+    case "everything":
+      return { asking: [], everything: "" };
+    case "asking-fleet":
+      return { asking: ["python-v1__", "python-v2__", "typescript-v1__", "typescript-v2__"], everything: "everything__" };
     default:
-      throw new Error(`--expect is one of fleet, notes, weather; not ${what}`);
+      throw new Error(`--expect is one of fleet, notes, weather, asking, everything, asking-fleet; not ${what}`);
   }
 }
 

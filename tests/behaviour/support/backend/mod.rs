@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -15,6 +16,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::body::{Fed, Gone, stream, whole};
+
+mod listeners;
+mod pipes;
+mod running;
+
+use listeners::Listeners;
+pub use pipes::Program;
+pub use running::{Asked, Running};
 
 /// What the backend does with a request.
 pub enum Reaction {
@@ -32,6 +41,20 @@ pub enum Reaction {
     Http(u16, &'static str, Vec<u8>),
     /// Never answers.
     Hang,
+    /// Works on the request, and may ask, report and wait meanwhile; see [`Reaction::run`].
+    Run(Work),
+}
+
+/// How a request is worked on.
+pub type Work = Box<dyn FnOnce(Running) -> BoxFuture<'static, Value> + Send>;
+
+impl Reaction {
+    /// Answers with what `work` comes to: a result, or `{"error": …}`.
+    pub fn run<F: Future<Output = Value> + Send + 'static>(
+        work: impl FnOnce(Running) -> F + Send + 'static,
+    ) -> Self {
+        Self::Run(Box::new(move |running| Box::pin(work(running))))
+    }
 }
 
 /// One message that reached the backend.
@@ -41,6 +64,8 @@ pub struct Seen {
     pub headers: HeaderMap,
     pub message: Value,
     pub text: String,
+    /// On what it came: a session by its id, an event stream or a pipe by its number. Empty before there is one.
+    pub session: String,
 }
 
 type Script = dyn Fn(&str, &Value) -> Option<Reaction> + Send + Sync;
@@ -57,8 +82,10 @@ struct State {
     script: Box<Script>,
     seen: watch::Sender<Vec<Seen>>,
     gone: watch::Sender<usize>,
-    listeners: Mutex<Vec<(Value, mpsc::Sender<String>)>>,
+    listeners: Listeners,
     sessions: Mutex<usize>,
+    questions: Mutex<usize>,
+    running: watch::Sender<usize>,
     /// The event streams of HTTP+SSE, by the number in their endpoint.
     streams: Mutex<HashMap<String, mpsc::Sender<String>>>,
 }
@@ -82,8 +109,10 @@ impl Backend {
             script: Box::new(script),
             seen: watch::Sender::new(Vec::new()),
             gone: watch::Sender::new(0),
-            listeners: Mutex::default(),
+            listeners: Listeners::default(),
             sessions: Mutex::default(),
+            questions: Mutex::default(),
+            running: watch::Sender::new(0),
             streams: Mutex::default(),
         });
         let serving = state.clone();
@@ -119,7 +148,7 @@ impl Backend {
     /// Ends all event streams of HTTP+SSE.
     pub fn end_streams(&self) {
         self.state.streams.lock().unwrap().clear();
-        self.state.listeners.lock().unwrap().clear();
+        self.state.listeners.clear();
     }
 
     /// Waits until a message with `method` has arrived and returns the first that fits.
@@ -131,8 +160,12 @@ impl Backend {
     /// Waits until a message that fits has arrived.
     pub async fn saw_where(&self, fits: impl Fn(&Seen) -> bool) -> Seen {
         let mut seen = self.state.seen.subscribe();
-        let all = seen.wait_for(|all| all.iter().any(&fits)).await.unwrap();
-        all.iter().find(|one| fits(one)).cloned().unwrap()
+        let came = within(seen.wait_for(|all| all.iter().any(&fits))).await;
+        let Some(all) = came else {
+            let methods: Vec<_> = self.seen().into_iter().map(|seen| seen.text).collect();
+            panic!("the backend waited in vain; it saw {methods:#?}");
+        };
+        all.unwrap().iter().find(|one| fits(one)).cloned().unwrap()
     }
 
     /// Everything that has arrived so far.
@@ -157,38 +190,33 @@ impl Backend {
                 .count()
                 >= count
         };
-        seen.wait_for(fits).await.unwrap();
+        let came = within(seen.wait_for(fits)).await;
+        came.unwrap_or_else(|| panic!("{} of {count} times `{method}`", self.count(method)))
+            .unwrap();
     }
 
     /// Waits until `count` reply streams were closed by the gateway.
     pub async fn streams_closed(&self, count: usize) {
         let mut gone = self.state.gone.subscribe();
-        gone.wait_for(|gone| *gone >= count).await.unwrap();
+        let came = within(gone.wait_for(|gone| *gone >= count)).await;
+        came.expect("the reply streams stay open").unwrap();
     }
 
     /// Says something unasked, on every GET stream or listen.
     pub async fn announce(&self, method: &str, params: Value) {
-        let listeners = self.state.listeners.lock().unwrap().clone();
-        assert!(!listeners.is_empty(), "nobody listens to the backend");
-        for (subscription, listener) in listeners {
-            let mut params = params.clone();
-            if !subscription.is_null() {
-                params["_meta"] = json!({"io.modelcontextprotocol/subscriptionId": subscription});
-            }
-            let _ = listener
-                .send(json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string())
-                .await;
-        }
+        let heard = self.state.listeners.announce(method, &params).await;
+        assert!(heard > 0, "nobody listens to the backend");
     }
 
     /// Waits until the gateway listens for unsolicited traffic.
     pub async fn is_listened_to(&self) {
-        let mut seen = self.state.seen.subscribe();
-        let state = self.state.clone();
-        seen.wait_for(|_| !state.listeners.lock().unwrap().is_empty())
-            .await
-            .unwrap();
+        self.state.listeners.some().await;
     }
+}
+
+/// What `wait` comes to, if it does so while a test can wait.
+pub(super) async fn within<T>(wait: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(super::patience(), wait).await.ok()
 }
 
 async fn answer(
@@ -202,18 +230,24 @@ async fn answer(
         .map(|body| body.to_bytes())
         .unwrap_or_default();
     let message: Value = super::http::value_of(&bytes).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let session = match head.uri.query().filter(|_| head.uri.path() == "/messages") {
+        Some(stream) => format!("stream-{stream}"),
+        None => super::http::text_of(&head.headers, "mcp-session-id"),
+    };
     let seen = Seen {
         http: head.method.clone(),
         headers: head.headers.clone(),
         message: message.clone(),
-        text,
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        session: session.clone(),
     };
+    let last = super::http::text_of(&head.headers, "last-event-id");
     let response = match (&head.method, head.uri.path(), head.uri.query()) {
         (&Method::GET, "/sse", _) => state.open_stream(),
         (&Method::POST, "/messages", Some(stream)) => state.react_on(stream, &message),
         (_, "/sse" | "/messages", _) => whole(405, "text/plain", Vec::new()),
-        _ => state.react(&head.method, &message),
+        (&Method::GET, _, _) if !last.is_empty() => state.resume(&session, &last),
+        _ => state.react(&head.method, &session, &message),
     };
     state.seen.send_modify(|all| all.push(seen));
     Ok(response)
@@ -224,9 +258,9 @@ impl State {
         self.revision == "2026-07-28"
     }
 
-    fn react(self: &Arc<Self>, http: &Method, message: &Value) -> Response<Fed> {
+    fn react(self: &Arc<Self>, http: &Method, session: &str, message: &Value) -> Response<Fed> {
         if http == Method::GET && !self.stateless() {
-            return self.listen(Value::Null, None);
+            return self.listen(session, Value::Null, None);
         }
         if http != Method::POST {
             return whole(
@@ -255,7 +289,11 @@ impl State {
         }
         let scripted = (self.script)(method, &message["params"]);
         if scripted.is_none() && self.stateless() && method == "subscriptions/listen" {
-            return self.listen(id.clone(), Some(&message["params"]["notifications"]));
+            return self.listen(
+                session,
+                id.clone(),
+                Some(&message["params"]["notifications"]),
+            );
         }
         let reaction = scripted.or_else(|| self.usual(method));
         let Some(reaction) = reaction else {
@@ -308,6 +346,15 @@ impl State {
                     gone: Some(self.clone()),
                 })
             }
+            Reaction::Run(work) => {
+                let (running, fed) = Running::new(self, session, message);
+                running.work(work);
+                stream(Fed::Events {
+                    fed,
+                    id: id.to_string(),
+                    gone: Some(self.clone()),
+                })
+            }
             Reaction::Http(status, kind, body) => whole(status, kind, body),
             Reaction::Hang => {
                 let (keep, fed) = mpsc::channel(1);
@@ -327,9 +374,8 @@ impl State {
         let mut streams = self.streams.lock().unwrap();
         let number = streams.len().to_string();
         streams.insert(number.clone(), feed.clone());
-        self.listeners.lock().unwrap().push((Value::Null, feed));
-        // Wakes whoever waits for a listener.
-        self.seen.send_modify(|_| {});
+        self.listeners
+            .add(&format!("stream-{number}"), Value::Null, feed);
         let endpoint = format!("event: endpoint\ndata: /messages?{number}\n\n");
         stream(Fed::Opened {
             endpoint: Some(endpoint.into()),
@@ -343,26 +389,26 @@ impl State {
         let Some(feed) = self.streams.lock().unwrap().get(stream).cloned() else {
             return whole(404, "text/plain", Vec::new());
         };
-        let answer = self.react(&Method::POST, message);
+        let session = format!("stream-{stream}");
+        let answer = self.react(&Method::POST, &session, message);
         if answer.status() != 202 {
-            tokio::spawn(async move {
-                let mut body = answer.into_body();
-                match &mut body {
-                    Fed::Whole(body) => {
-                        let text = body.take().unwrap().to_vec();
-                        let _ = feed.send(String::from_utf8(text).unwrap()).await;
-                    }
-                    Fed::Events { fed, id, gone } => {
-                        *gone = None;
-                        while let Some(message) = fed.recv().await {
-                            let _ = feed.send(message.replace("$id", id)).await;
-                        }
-                    }
-                    Fed::Opened { .. } => unreachable!("only GET opens a stream"),
-                }
-            });
+            tokio::spawn(async move { pour(answer.into_body(), feed).await });
         }
         whole(202, "text/plain", Vec::new())
+    }
+
+    /// Goes on with a stream that was lost after the event `last`. A script that knows of it sees a `(resume)`.
+    fn resume(self: &Arc<Self>, session: &str, last: &str) -> Response<Fed> {
+        let asked = json!({"params": {"lastEventId": last}, "method": "(resume)", "id": null});
+        match (self.script)("(resume)", &asked["params"]) {
+            Some(Reaction::Stream(fed)) => stream(Fed::Events {
+                fed,
+                id: String::new(),
+                gone: Some(self.clone()),
+            }),
+            Some(_) => panic!("what goes on is a stream"),
+            None => self.listen(session, Value::Null, None),
+        }
     }
 
     fn usual(&self, method: &str) -> Option<Reaction> {
@@ -399,7 +445,12 @@ impl State {
     }
 
     /// Opens a stream for unsolicited traffic; a listen's begins with its acknowledgement.
-    fn listen(self: &Arc<Self>, subscription: Value, filter: Option<&Value>) -> Response<Fed> {
+    fn listen(
+        self: &Arc<Self>,
+        session: &str,
+        subscription: Value,
+        filter: Option<&Value>,
+    ) -> Response<Fed> {
         let (feed, fed) = mpsc::channel(16);
         if let Some(filter) = filter {
             let meta = json!({"io.modelcontextprotocol/subscriptionId": subscription});
@@ -408,14 +459,29 @@ impl State {
             let ack = json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string();
             feed.try_send(ack).unwrap();
         }
-        self.listeners.lock().unwrap().push((subscription, feed));
-        // Wakes whoever waits for a listener.
-        self.seen.send_modify(|_| {});
+        self.listeners.add(session, subscription, feed);
         stream(Fed::Events {
             fed,
             id: String::new(),
             gone: None,
         })
+    }
+}
+
+/// Hands each message of an answer on as text.
+async fn pour(mut body: Fed, feed: mpsc::Sender<String>) {
+    match &mut body {
+        Fed::Whole(body) => {
+            let text = body.take().unwrap().to_vec();
+            let _ = feed.send(String::from_utf8(text).unwrap()).await;
+        }
+        Fed::Events { fed, id, gone } => {
+            *gone = None;
+            while let Some(message) = fed.recv().await {
+                let _ = feed.send(message.replace("$id", id)).await;
+            }
+        }
+        Fed::Opened { .. } => unreachable!("only GET opens a stream"),
     }
 }
 
