@@ -204,15 +204,13 @@ async fn the_help_is_what_the_snapshot_has() {
         "check",
         "schema",
         "import",
+        "key new",
         "tools",
         "resources",
         "prompts",
         "call",
     ] {
-        let arguments: Vec<_> = [subcommand, "--help"]
-            .into_iter()
-            .filter(|text| !text.is_empty())
-            .collect();
+        let arguments: Vec<_> = subcommand.split_whitespace().chain(["--help"]).collect();
         let ran = isthmus(&folder, &arguments).await;
         assert_eq!((ran.code, ran.err.as_str()), (0, ""));
         let out: Vec<_> = ran.out.lines().map(str::trim_end).collect();

@@ -6,10 +6,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use isthmus_backend::{Backend, Parking, Shared};
 use isthmus_catalog::View;
 use isthmus_config::Config;
-use isthmus_exchange::{AllVisible, Caller, Error, ItemKind, RouteName};
+use isthmus_egress::{FetchLimits, Fetcher};
+use isthmus_exchange::{AllVisible, Caller, ItemKind, RouteName};
+use isthmus_policy::{Authenticators, Door, Doors};
 use isthmus_protocol::RawJson;
 use isthmus_router::{AnyBackend, Reloaded, Router};
 use isthmus_seal::SealKeys;
@@ -23,6 +26,8 @@ use crate::stack::front_stack;
 pub(crate) struct Fleet {
     shared: Shared,
     router: Router,
+    authenticators: Authenticators,
+    doors: ArcSwap<Doors>,
 }
 
 /// The gateway's own `Implementation` object.
@@ -58,8 +63,11 @@ impl Fleet {
             strangers: strangers(config),
         };
         let parking = shared.parking.clone();
+        let fetcher = Fetcher::new(Vec::new(), FetchLimits::default());
         let fleet = Self {
             shared,
+            authenticators: Authenticators::new(fetcher, background.clone()),
+            doors: ArcSwap::default(),
             router: Router::new(keys, Arc::new(AllVisible), parking, background),
         };
         fleet.apply(config)?;
@@ -70,13 +78,17 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// If a new backend cannot be made; then nothing has changed.
-    pub(crate) fn apply(&self, config: &Config) -> Result<Reloaded, Error> {
-        self.router
+    /// If a new backend or an authenticator cannot be made; then nothing has changed.
+    pub(crate) fn apply(&self, config: &Config) -> anyhow::Result<Reloaded> {
+        let doors = self.authenticators.assemble(config)?;
+        let reloaded = self
+            .router
             .reload(&config.routes, &config.backends, |settings| {
                 Backend::start(settings.clone(), &self.shared)
                     .map(|backend| backend as Arc<dyn AnyBackend>)
-            })
+            })?;
+        self.doors.store(Arc::new(doors));
+        Ok(reloaded)
     }
 
     /// The router.
@@ -84,16 +96,27 @@ impl Fleet {
         &self.router
     }
 
-    /// What clients see of each route of `config`.
-    pub(crate) fn faces(&self, config: &Config) -> Vec<RouteFace> {
-        config
-            .routes
-            .iter()
-            .filter_map(|route| self.face(route))
-            .collect()
+    /// What clients see of each route of `config` at `listener`. What nobody guards and nobody has opened is not there.
+    pub(crate) fn faces(
+        &self,
+        config: &Config,
+        listener: &isthmus_config::Listener,
+    ) -> Vec<RouteFace> {
+        let doors = self.doors.load();
+        let guarded = |route| {
+            let authenticator = match doors.door(listener, route)? {
+                Door::Open => None,
+                Door::Guarded(authenticator) => Some(authenticator),
+            };
+            Some(RouteFace {
+                authenticator,
+                ..self.face(route)?
+            })
+        };
+        config.routes.iter().filter_map(guarded).collect()
     }
 
-    /// What clients see of one route; `None` if the fleet has no such route.
+    /// What the user of this machine sees of one route, without being asked; `None` if the fleet has no such route.
     pub(crate) fn face(&self, route: &isthmus_config::Route) -> Option<RouteFace> {
         let name = RouteName::new(route.path.as_str());
         let dispatch = self.router.dispatch(&name)?;
@@ -128,10 +151,7 @@ pub(crate) async fn close_all(backends: Vec<Arc<dyn AnyBackend>>) {
 
 /// Whether callers that nobody authenticated may come from other machines.
 fn strangers(config: &Config) -> bool {
-    config
-        .listeners
-        .iter()
-        .any(|listener| !listener.address.ip().is_loopback())
+    config.listeners.iter().any(|listener| !listener.is_local())
 }
 
 /// Looks a tool's definition up in the catalog.

@@ -82,7 +82,11 @@ async fn run(
         let address = socket
             .local_addr()
             .context("a bound socket has an address")?;
-        let listener = Listener::new(clients.clone(), settings.clone(), fleet.faces(&config));
+        let listener = Listener::new(
+            clients.clone(),
+            settings.clone(),
+            fleet.faces(&config, settings),
+        );
         let limit = config.bounds.connections;
         let serve = serve_with(&listener);
         accept_loops.spawn(listening::accept(
@@ -109,7 +113,7 @@ async fn run(
         if reloads.reload(cause, &fleet) {
             let config = reloads.config();
             for (listener, settings) in listeners.iter().zip(&config.listeners) {
-                listener.replace(settings.clone(), fleet.faces(config));
+                listener.replace(settings.clone(), fleet.faces(config, settings));
             }
             watch.follow(&config.files);
         }

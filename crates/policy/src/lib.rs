@@ -13,4 +13,4 @@ mod jwt;
 mod verdict;
 
 pub use api_keys::{KEY_PREFIX, NewKey};
-pub use authentication::{AuthenticationError, Authenticators, Doors};
+pub use authentication::{AuthenticationError, Authenticators, Door, Doors, check};

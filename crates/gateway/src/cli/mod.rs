@@ -6,6 +6,7 @@
 mod call;
 mod check;
 mod import;
+mod key;
 mod list;
 mod print;
 mod run;
@@ -68,6 +69,8 @@ enum Command {
     Schema,
     /// Turn a client's `mcp.json` into a `gateway.yaml` on standard output.
     Import(import::ImportArguments),
+    /// Make keys that callers may show.
+    Key(key::KeyArguments),
     /// List the tools that a route exposes.
     Tools(list::ListArguments),
     /// List the resources and resource templates that a route exposes.
@@ -146,6 +149,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(file) => check::run(&file),
         Command::Schema => check::schema(),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Key(arguments) => key::run(&arguments),
         Command::Tools(arguments) => list::run(list::What::Tools, &arguments, &log),
         Command::Resources(arguments) => list::run(list::What::Resources, &arguments, &log),
         Command::Prompts(arguments) => list::run(list::What::Prompts, &arguments, &log),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use isthmus_config::{
-    AuthenticationMethod, Config, Jwks, Jwt, Listener, Location, PublicUrl, Route,
+    AuthenticationMethod, Config, Jwks, Jwt, Listener, Located, Location, PublicUrl, Route,
 };
 use isthmus_egress::Fetcher;
 use isthmus_exchange::BoxAuthenticator;
@@ -29,7 +29,16 @@ pub struct Authenticators {
 #[derive(Debug, Default)]
 pub struct Doors {
     /// By the listener's name and the route's path.
-    authenticators: HashMap<(String, String), BoxAuthenticator>,
+    doors: HashMap<(String, String), Door>,
+}
+
+/// Who is asked at one route of one listener.
+#[derive(Debug, Clone)]
+pub enum Door {
+    /// Nobody: the config says so.
+    Open,
+    /// Whoever wants to pass.
+    Guarded(BoxAuthenticator),
 }
 
 /// Why a config's authentication cannot be run.
@@ -60,10 +69,8 @@ impl Authenticators {
         let mut doors = Doors::default();
         for listener in &config.listeners {
             for route in &config.routes {
-                if let Some(authenticator) = self.door(listener, route)? {
-                    let key = (listener.name.clone(), route.path.clone());
-                    doors.authenticators.insert(key, authenticator);
-                }
+                let key = (listener.name.clone(), route.path.clone());
+                doors.doors.insert(key, self.door(listener, route)?);
             }
         }
         let mut issuers = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,17 +78,13 @@ impl Authenticators {
         Ok(doors)
     }
 
-    fn door(
-        &self,
-        listener: &Listener,
-        route: &Route,
-    ) -> Result<Option<BoxAuthenticator>, AuthenticationError> {
+    fn door(&self, listener: &Listener, route: &Route) -> Result<Door, AuthenticationError> {
         let written = &route.authentication;
         if matches!(
             written.methods.as_slice(),
             [] | [AuthenticationMethod::Nothing]
         ) {
-            return Ok(None);
+            return Ok(Door::Open);
         }
         let url = listener.url_of(route);
         let resource = Resource::of(route, url.as_ref());
@@ -94,7 +97,7 @@ impl Authenticators {
             .iter()
             .any(|method| matches!(method, Method::ApiKeys { .. } | Method::Jwt(_)));
         let challenger = Challenger::new(bearer, resource.as_ref(), &written.required_scopes);
-        Ok(Some(Arc::new(RouteAuthenticator {
+        Ok(Door::Guarded(Arc::new(RouteAuthenticator {
             methods,
             required_scopes: written.required_scopes.clone(),
             challenger,
@@ -129,11 +132,7 @@ impl Authenticators {
     fn keys(&self, settings: &Jwt) -> Result<Arc<IssuerKeys>, AuthenticationError> {
         let source = match &settings.jwks {
             Jwks::Text(text) => {
-                let keys = KeySet::parse(text.as_bytes()).map_err(|error| AuthenticationError {
-                    place: place(text.location.as_ref()),
-                    message: format!("the keys of `{}`: {error}", settings.issuer),
-                })?;
-                return Ok(Arc::new(IssuerKeys::fixed(keys)));
+                return Ok(Arc::new(IssuerKeys::fixed(key_set(settings, text)?)));
             }
             Jwks::Url(url) => Source::Url(url.value.clone()),
             Jwks::Discovered => Source::Discovered(settings.issuer.clone()),
@@ -158,12 +157,38 @@ impl Authenticators {
 }
 
 impl Doors {
-    /// Who is asked at `route` of `listener`; `None` if nobody is.
+    /// Who is asked at `route` of `listener`; `None` if the config has no such route or listener: then nobody may pass.
     #[must_use]
-    pub fn authenticator(&self, listener: &Listener, route: &Route) -> Option<BoxAuthenticator> {
+    pub fn door(&self, listener: &Listener, route: &Route) -> Option<Door> {
         let key = (listener.name.clone(), route.path.clone());
-        self.authenticators.get(&key).cloned()
+        self.doors.get(&key).cloned()
     }
+}
+
+/// Looks for mistakes in the authentication of `config` that its own checks cannot see. Fetches nothing.
+///
+/// # Errors
+///
+/// If a key set in a file cannot be used.
+pub fn check(config: &Config) -> Result<(), AuthenticationError> {
+    let mut methods = config
+        .routes
+        .iter()
+        .flat_map(|route| &route.authentication.methods);
+    methods.try_for_each(|method| match method {
+        AuthenticationMethod::Jwt(settings) => match &settings.jwks {
+            Jwks::Text(text) => key_set(settings, text).map(drop),
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    })
+}
+
+fn key_set(settings: &Jwt, text: &Located<String>) -> Result<KeySet, AuthenticationError> {
+    KeySet::parse(text.as_bytes()).map_err(|error| AuthenticationError {
+        place: place(text.location.as_ref()),
+        message: format!("the keys of `{}`: {error}", settings.issuer),
+    })
 }
 
 fn place(location: Option<&Location>) -> String {

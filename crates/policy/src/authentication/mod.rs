@@ -6,4 +6,4 @@ mod challenge;
 mod metadata;
 mod route;
 
-pub use assemble::{AuthenticationError, Authenticators, Doors};
+pub use assemble::{AuthenticationError, Authenticators, Door, Doors, check};

@@ -176,8 +176,8 @@ async fn what_cannot_be_known_is_not_called_wrong() {
     assert_eq!(elsewhere.asked(), 0);
 }
 
-#[tokio::test]
-async fn a_key_set_in_a_file_that_has_no_usable_key_is_a_mistake_in_the_config() {
+#[test]
+fn a_key_set_in_a_file_that_has_no_usable_key_is_a_mistake_in_the_config() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(
         folder.path().join("jwks.json"),
@@ -187,11 +187,8 @@ async fn a_key_set_in_a_file_that_has_no_usable_key_is_a_mistake_in_the_config()
     let environment = isthmus_config::Environment::new([], folder.path());
     let text = config("somebody", ", jwks: {file: jwks.json}");
     let config = isthmus_config::parse(&text, Path::new("gateway.yaml"), &environment).unwrap();
-    let fetcher = isthmus_egress::Fetcher::new(Vec::new(), isthmus_egress::FetchLimits::default());
-    let authenticators =
-        isthmus_policy::Authenticators::new(fetcher, tokio::runtime::Handle::current());
     assert_eq!(
-        authenticators.assemble(&config).unwrap_err().to_string(),
+        isthmus_policy::check(&config).unwrap_err().to_string(),
         "gateway.yaml:3:73  the keys of `somebody`: it has no key that could check a signature"
     );
 }

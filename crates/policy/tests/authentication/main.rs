@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use isthmus_config::{Config, Environment, parse};
 use isthmus_egress::{FetchLimits, Fetcher};
-use isthmus_exchange::{BoxAuthenticator, Challenge, Credentials, Field, HeaderFields, Principal};
-use isthmus_policy::{Authenticators, Doors};
+use isthmus_exchange::{Challenge, Credentials, Field, HeaderFields, Principal};
+use isthmus_policy::{Authenticators, Door, Doors};
 use tokio::runtime::Handle;
 
 /// The doors of a config that stands in `folder`.
@@ -44,9 +44,9 @@ impl Gateway {
         }
     }
 
-    fn door(&self, route: &str) -> Option<BoxAuthenticator> {
+    fn door(&self, route: &str) -> Door {
         let route = self.config.route(route).unwrap();
-        self.doors.authenticator(&self.config.listeners[0], route)
+        self.doors.door(&self.config.listeners[0], route).unwrap()
     }
 
     async fn ask(&self, route: &str, request: &Request) -> Result<Principal, Challenge> {
@@ -56,8 +56,8 @@ impl Gateway {
             address: None,
         };
         match self.door(route) {
-            Some(door) => door.authenticate(credentials).await,
-            None => Ok(Principal::anonymous()),
+            Door::Guarded(authenticator) => authenticator.authenticate(credentials).await,
+            Door::Open => Ok(Principal::anonymous()),
         }
     }
 }
