@@ -124,6 +124,22 @@ async fn older_clients_resume_too_and_get_no_event_without_data() {
 }
 
 #[tokio::test]
+async fn a_stream_of_which_nothing_is_left_is_not_opened_again() {
+    let mut gateway = start().await;
+    let client = gateway.session("2025-11-25").await;
+    let asking = client.posting(&call_with_token());
+    let steps = gateway.script.call().await.begin();
+    let mut answer = asking.await.unwrap();
+    let priming = answer.event().await.unwrap();
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    client.post(cancel).await;
+    steps.cancelled().await;
+    assert!(answer.event().await.is_none());
+    let again = client.with("last-event-id", priming.id.as_deref().unwrap());
+    assert_eq!(again.get().await.status, 204);
+}
+
+#[tokio::test]
 async fn clients_of_2024_11_05_know_no_resumption() {
     let mut gateway = start().await;
     let client = gateway.session("2024-11-05").await;

@@ -112,7 +112,7 @@ async fn an_error_after_the_stream_has_begun_comes_in_the_stream() {
 async fn a_listen_stream_is_acknowledged_first_and_carries_its_id() {
     let mut gateway = start().await;
     let client = gateway.client().stateless("subscriptions/listen", "");
-    let wanted = r#"{"notifications":{"toolsListChanged":true,"promptsListChanged":false,"resourceSubscriptions":["a:b","c:d"],"taskIds":["t"]}}"#;
+    let wanted = r#"{"notifications":{"toolsListChanged":true,"promptsListChanged":false,"resourceSubscriptions":["a:b","c:d"]}}"#;
     let asking = client.posting(&stateless("\"sub\"", "subscriptions/listen", wanted));
     let call = gateway.script.listen().await;
     let filter = call.request.listen.clone().unwrap();
@@ -162,6 +162,30 @@ async fn a_listen_stream_is_acknowledged_first_and_carries_its_id() {
     );
     assert!(answer.message().await.is_none());
     steps.cancelled().await;
+}
+
+#[tokio::test]
+async fn a_listen_that_ends_with_its_route_says_so() {
+    let mut gateway = start().await;
+    let client = gateway.client().stateless("subscriptions/listen", "");
+    let wanted = r#"{"notifications":{"toolsListChanged":true}}"#;
+    let asking = client.posting(&stateless("5", "subscriptions/listen", wanted));
+    let call = gateway.script.listen().await;
+    let filter = call.request.listen.clone().unwrap();
+    let steps = call.begin();
+    steps
+        .event(Event::Acknowledged(Acknowledged { filter }))
+        .await;
+    let mut answer = asking.await.unwrap();
+    answer.message().await.unwrap();
+    let settings = isthmus_config::Listener::new("main", gateway.address);
+    gateway.listener.replace(settings, Vec::new());
+    steps.finish("{}").await;
+    let last = answer.message().await.unwrap();
+    assert_eq!(last["result"]["resultType"], "complete");
+    let id = &last["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"];
+    assert_eq!(*id, 5);
+    assert!(answer.message().await.is_none());
 }
 
 #[tokio::test]

@@ -327,6 +327,14 @@ impl EventReader {
         &self.log
     }
 
+    /// Whether there is nothing left to read, and nothing will come.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        let state = self.log.lock();
+        let newest = state.events.back().map_or(0, |event| event.sequence);
+        state.closed.is_some() && newest <= self.cursor
+    }
+
     /// The next event; `None` after the last one, or when a newer reader has taken over.
     pub async fn next(&mut self) -> Option<StoredEvent> {
         std::future::poll_fn(|context| self.poll_next(context)).await

@@ -41,9 +41,12 @@ async fn a_kept_log_is_read_again_from_where_the_stream_broke() {
     assert_eq!(first.next().await.unwrap().sequence, 1);
     assert_eq!(first.next().await.unwrap().sequence, 2);
     drop(first);
+    assert!(!log.read_from(2).is_at_end());
     log.close(Some(message("c")));
     let seen = rest(log.read_from(1)).await;
     assert_eq!(seen, [(2, "b".into()), (3, "c".into())]);
+    assert!(!log.read_from(2).is_at_end());
+    assert!(log.read_from(3).is_at_end());
 }
 
 #[tokio::test]

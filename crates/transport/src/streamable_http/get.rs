@@ -27,6 +27,9 @@ pub(crate) fn get(visit: &Visit) -> HttpResponse {
     // A stream that is not kept any more has nothing to replay; what comes from now on is still worth hearing.
     let resumed = last.and_then(|id| Some((session.streams().resume(id)?, id.sequence)));
     let (reader, from) = match resumed {
+        // A client that never got a response, because it cancelled, would come back for ever; this status is how event
+        // streams say that there is no point (WHATWG HTML, server-sent events).
+        Some((reader, _)) if reader.is_at_end() => return empty(StatusCode::NO_CONTENT),
         Some(resumed) => resumed,
         None => match session.streams().open_standing(session.is_resumable()) {
             Ok(reader) => (reader, 0),
