@@ -62,6 +62,8 @@ struct HoldState {
     reasons: usize,
     /// Who was told last.
     told: Option<Arc<dyn AnyBackend>>,
+    /// It may have forgotten since.
+    doubtful: bool,
 }
 
 /// What asking once more came to.
@@ -151,11 +153,15 @@ impl Subscriptions {
             if !self.is_current(&watch) {
                 continue;
             }
-            if state.reasons == 0 {
-                let caller = caller.clone();
+            if !state.is_known_to(backend) {
+                let caller = watch.hold.caller.clone();
                 let subscribed = backend.clone().subscribe(caller, native.to_owned()).await;
-                subscribed.inspect_err(|_| self.remove(&watch))?;
-                state.told = Some(backend.clone());
+                subscribed.inspect_err(|_| {
+                    if state.reasons == 0 {
+                        self.remove(&watch);
+                    }
+                })?;
+                state.know(backend);
             }
             state.reasons += 1;
             return Ok(());
@@ -201,7 +207,7 @@ impl Subscriptions {
     async fn end(&self, watch: &Watch, state: &mut HoldState) {
         let told = state.told.take();
         // One that is away has nothing to forget, and one that goes must not be woken.
-        let told = told.filter(|told| matches!(*told.state().borrow(), BackendState::Ready(_)));
+        let told = told.filter(is_ready);
         if let Some(told) = told {
             let (caller, native) = (watch.hold.caller.clone(), watch.place.native.clone());
             if let Err(error) = told.unsubscribe(caller, native).await {
@@ -239,11 +245,12 @@ impl Subscriptions {
             let (caller, native) = (watch.hold.caller.clone(), watch.place.native.clone());
             match backend.clone().subscribe(caller, native).await {
                 Ok(()) => {
-                    state.told = Some(backend.clone());
+                    state.know(backend);
                     renewed.push((watch.scope, watch.place.native.clone()));
                 }
                 Err(error) => {
                     tracing::debug!(backend = %backend.name(), %error, "cannot subscribe again");
+                    state.doubtful = true;
                     drop(state);
                     renewal.missing.push(watch);
                 }
@@ -308,6 +315,24 @@ impl Renewal {
     pub(crate) const fn is_complete(&self) -> bool {
         self.missing.is_empty()
     }
+}
+
+impl HoldState {
+    /// Whether the backend knows that this is watched, as far as we know: one that is away has forgotten.
+    fn is_known_to(&self, backend: &Arc<dyn AnyBackend>) -> bool {
+        let told = self.told.as_ref();
+        let told = told.is_some_and(|told| Arc::ptr_eq(told, backend));
+        told && !self.doubtful && is_ready(backend)
+    }
+
+    fn know(&mut self, backend: &Arc<dyn AnyBackend>) {
+        self.told = Some(backend.clone());
+        self.doubtful = false;
+    }
+}
+
+fn is_ready(backend: &Arc<dyn AnyBackend>) -> bool {
+    matches!(*backend.state().borrow(), BackendState::Ready(_))
 }
 
 impl Watched {

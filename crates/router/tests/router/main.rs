@@ -9,6 +9,7 @@ mod calls;
 mod gaps;
 mod listening;
 mod lists;
+mod model;
 mod reloads;
 mod scripted;
 mod watching;
