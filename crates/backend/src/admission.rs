@@ -58,6 +58,12 @@ impl Admission {
         })
     }
 
+    /// How many calls run.
+    #[cfg(test)]
+    pub(crate) fn in_use(&self) -> usize {
+        self.limit - self.running.available_permits()
+    }
+
     /// Waits until no call runs, for `patience` at most, and refuses everything from then on.
     pub(crate) async fn close(&self, patience: Duration) {
         let all = u32::try_from(self.limit).unwrap_or(u32::MAX);

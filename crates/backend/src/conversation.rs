@@ -38,6 +38,11 @@ pub(crate) trait Conversation: Send + Sync + fmt::Debug {
     /// honoured part. Calls are serialised inside the conversation.
     fn watch(self: Arc<Self>, wanted: Watch) -> BoxFuture<'static, Result<Watch, Error>>;
 
+    /// Tells a stateful backend that the roots of its client have changed; nothing to a stateless one.
+    fn roots_changed(self: Arc<Self>) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Whether list changes and resource updates reach us through [`Conversation::notices`]: a GET stream is open, or
     /// the pipe carries them. `false` for a server that answered 405 to GET.
     fn hears(&self) -> bool;

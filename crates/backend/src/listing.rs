@@ -8,8 +8,9 @@ use isthmus_exchange::{
     BackendName, Error, ErrorKind, Freshness, ItemKind, ListedItem, Listing, Outcome,
 };
 use isthmus_protocol::listing::{ListPage, parse_list_page};
-use isthmus_protocol::{RawJson, ServerCapabilities, code};
+use isthmus_protocol::{RawJson, ServerCapabilities, code, object};
 
+use crate::capabilities;
 use crate::conversation::{Conversation, Outgoing};
 
 /// How much of a list is read before the rest is refused (design §11).
@@ -83,11 +84,12 @@ async fn fetch_page(
     params: RawJson,
     backend: &BackendName,
 ) -> Result<Option<ListPage>, Error> {
-    let answer = match conversation
-        .clone()
-        .request(Outgoing::plain(kind.list_method(), params))
-        .await
-    {
+    // A stateless backend is told with each request; a stateful one when the conversation opened.
+    let outgoing = Outgoing {
+        capabilities: capabilities::for_listing(),
+        ..Outgoing::plain(kind.list_method(), params)
+    };
+    let answer = match conversation.clone().request(outgoing).await {
         Ok(reply) => reply.outcome().await,
         Err(error) => Err(error),
     };
@@ -115,6 +117,17 @@ async fn fetch_page(
         Err(error) if is_method_not_found(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether anything listed has a user interface (digest §1.14).
+pub(crate) fn has_apps(listing: &Listing) -> bool {
+    let paths = [["_meta", "ui"], ["_meta", "ui/resourceUri"]];
+    listing.items.iter().any(|item| {
+        item.kind == ItemKind::Tool
+            && paths
+                .iter()
+                .any(|path| object::member_at(&item.definition, path).is_some())
+    })
 }
 
 fn is_method_not_found(error: &Error) -> bool {

@@ -94,10 +94,8 @@ impl ListingSession {
         loop {
             match self.open().await {
                 Ok(lease) => {
-                    let closed = lease.conversation().closed();
                     let opened = Instant::now();
-                    self.replace(Some(lease));
-                    closed.cancelled().await;
+                    self.stay(lease).await;
                     self.replace(None);
                     tracing::info!(backend = %self.name, "the connection ended");
                     let reason = format!("the connection to `{}` ended", self.name);
@@ -121,16 +119,44 @@ impl ListingSession {
     async fn open(&self) -> Result<Arc<Lease>, Error> {
         let lease = Arc::new(self.pool.acquire_listing().await?);
         lease.watch_lists().await?;
-        let facts = lease.conversation().facts().clone();
-        let revision = facts.revision;
+        let revision = lease.conversation().facts().revision;
         tracing::info!(backend = %self.name, %revision, "ready");
+        self.announce(&lease);
+        Ok(lease)
+    }
+
+    /// Lists by `lease`, or by a caller's conversation once there is one that will do, until that ends.
+    async fn stay(&self, mut lease: Arc<Lease>) {
+        let mut movable = self.pool.movable();
+        loop {
+            let closed = lease.conversation().closed();
+            self.replace(Some(lease));
+            lease = loop {
+                tokio::select! {
+                    () = closed.cancelled() => return,
+                    moved = movable.changed() => if moved.is_err() {
+                        return closed.cancelled().await;
+                    },
+                }
+                if let Some(better) = self.pool.move_listing() {
+                    break Arc::new(better);
+                }
+            };
+            tracing::debug!(backend = %self.name, "listing by a caller's conversation from now on");
+            if let Err(error) = lease.watch_lists().await {
+                tracing::debug!(backend = %self.name, %error, "changes of lists are not announced");
+            }
+            self.announce(&lease);
+        }
+    }
+
+    fn announce(&self, lease: &Lease) {
         let verdict = Verdict {
-            facts,
+            facts: lease.conversation().facts().clone(),
             at: SystemTime::now(),
             evidence: self.opener.evidence(),
         };
         self.state.send_replace(BackendState::Ready(verdict));
-        Ok(lease)
     }
 
     fn report(&self, error: &Error, failures: u32) {

@@ -1,28 +1,30 @@
 //! A conversation held for the length of a request, and what can be done with it meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use isthmus_exchange::{Error, ScopeId};
-use isthmus_protocol::object::member;
+use isthmus_exchange::{Attachment, BoxFuture, Caller, Error, ScopeId};
+use isthmus_protocol::object::{member, member_at};
 use isthmus_protocol::{Era, LogLevel, Method, RawJson};
 
-use super::Pool;
-use super::slot::{Owner, Slot, lock};
+use super::slot::{Hold, Slot, lock};
 use crate::conversation::{Conversation, Outgoing, Watch};
+use crate::parking::Occupied;
 
 /// A conversation held for the length of a request.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(super) slot: Arc<Slot>,
+    pub(super) hold: Hold,
     pub(super) conversation: Arc<dyn Conversation>,
-    pub(super) pool: Arc<Pool>,
 }
 
 impl Lease {
     /// The conversation.
     pub(crate) const fn conversation(&self) -> &Arc<dyn Conversation> {
         &self.conversation
+    }
+
+    pub(super) const fn slot(&self) -> &Arc<Slot> {
+        self.hold.slot()
     }
 
     /// Asks a stateful backend for log messages of `level` and above, if it sends fewer so far.
@@ -36,7 +38,7 @@ impl Lease {
             return;
         }
         {
-            let mut current = lock(&self.slot.log_level);
+            let mut current = lock(&self.slot().log_level);
             if current.is_some_and(|current| current <= level) {
                 return;
             }
@@ -53,15 +55,36 @@ impl Lease {
         }
     }
 
+    /// Tells a stateful backend that its caller's roots have changed, if they have since it was told last.
+    pub(crate) async fn tell_roots(&self, caller: &Caller) {
+        let declared = member_at(&self.slot().capabilities, &["roots", "listChanged"]).is_some();
+        if !declared || caller.attachment == Attachment::Detached {
+            return;
+        }
+        let (scope, changes) = (caller.scope.id(), caller.scope.roots_changes());
+        let news = {
+            let mut told = lock(&self.slot().roots_told);
+            if told.len() >= MOST_ROOTS && !told.contains_key(&scope) {
+                told.pop_first();
+            }
+            // Whoever comes for the first time has not been asked here for roots that could have changed.
+            let before = told.insert(scope, changes).unwrap_or(changes);
+            before < changes
+        };
+        if news && let Err(error) = self.conversation.clone().roots_changed().await {
+            tracing::debug!(%error, "the backend could not be told that roots changed");
+        }
+    }
+
     /// Subscribes `scope` to `uri`. Idempotent.
     ///
     /// # Errors
     ///
     /// Invalid parameters if the backend does not honour it.
     pub(crate) async fn subscribe(&self, scope: ScopeId, uri: &str) -> Result<(), Error> {
-        let _serial = self.slot.watching.lock().await;
+        let _serial = self.slot().watching.lock().await;
         let new = {
-            let mut subscriptions = lock(&self.slot.subscriptions);
+            let mut subscriptions = lock(&self.slot().subscriptions);
             let scopes = subscriptions.entry(uri.to_owned()).or_default();
             scopes.insert(scope);
             scopes.len() == 1
@@ -69,14 +92,14 @@ impl Lease {
         if !new {
             return Ok(());
         }
-        let honoured = self.conversation.clone().watch(self.slot.watch()).await;
+        let honoured = self.conversation.clone().watch(self.slot().watch()).await;
         if honoured
             .as_ref()
             .is_ok_and(|honoured| honoured.uris.contains(uri))
         {
             return Ok(());
         }
-        lock(&self.slot.subscriptions).remove(uri);
+        lock(&self.slot().subscriptions).remove(uri);
         honoured?;
         Err(Error::invalid_params(format!(
             "the backend does not offer subscriptions to `{uri}`"
@@ -85,9 +108,9 @@ impl Lease {
 
     /// Ends the subscription of `scope` to `uri`. Idempotent.
     pub(crate) async fn unsubscribe(&self, scope: ScopeId, uri: &str) -> Result<(), Error> {
-        let _serial = self.slot.watching.lock().await;
+        let _serial = self.slot().watching.lock().await;
         let last = {
-            let mut subscriptions = lock(&self.slot.subscriptions);
+            let mut subscriptions = lock(&self.slot().subscriptions);
             let Some(scopes) = subscriptions.get_mut(uri) else {
                 return Ok(());
             };
@@ -99,29 +122,23 @@ impl Lease {
             last
         };
         if last {
-            self.conversation.clone().watch(self.slot.watch()).await?;
+            self.conversation.clone().watch(self.slot().watch()).await?;
         }
         Ok(())
     }
 
     /// Asks for list changes, and again for whatever is subscribed. What the backend honours.
     pub(crate) async fn watch_lists(&self) -> Result<Watch, Error> {
-        let _serial = self.slot.watching.lock().await;
-        self.conversation.clone().watch(self.slot.watch()).await
+        let _serial = self.slot().watching.lock().await;
+        self.conversation.clone().watch(self.slot().watch()).await
     }
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.slot
-            .last_used
-            .store(self.pool.now(), Ordering::Relaxed);
-        self.slot.leases.fetch_sub(1, Ordering::Relaxed);
-        // A conversation that was opened for one call ends with it.
-        if matches!(*lock(&self.slot.owner), Owner::Call(_)) {
-            self.pool.forget(&self.slot);
-            let conversation = self.conversation.clone();
-            self.pool.spawn(async move { conversation.close().await });
-        }
+impl Occupied for Lease {
+    fn raise_log_level(self: Arc<Self>, level: LogLevel) -> BoxFuture<'static, ()> {
+        Box::pin(async move { Self::raise_log_level(&self, level).await })
     }
 }
+
+/// How many clients' roots one conversation remembers having been told of.
+const MOST_ROOTS: usize = 1_024;

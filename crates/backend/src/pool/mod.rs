@@ -1,38 +1,39 @@
 //! Which conversation serves which caller.
 //!
-//! State lives in a stateful backend's session, so who may share one is a policy (design §5), and the principal is part
-//! of every key but that of `shared`. A conversation opens once however many callers wait for it, on the background
-//! runtime, so that a caller who leaves does not undo it. One conversation is the *listing* one: the catalog is fetched
-//! through it, and the first caller whose conversation outlives any client adopts it, so that listing costs no second
-//! child. A client's own session is never listed by: its end would end that, and what is in it is nobody else's.
+//! State lives in a stateful backend's session, so who may share one is a policy (design §5); the principal is part of
+//! every key but that of `shared`, and so is what was declared (LC-2). A conversation opens once however many callers wait
+//! for it, on the background runtime, so that a caller who leaves does not undo it. One conversation is the *listing* one
+//! (`to_list.rs`). There are never more than the bounds allow (`room.rs`).
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use isthmus_exchange::{
-    BoxFuture, Caller, CapabilityFingerprint, Error, ErrorKind, ItemKind, Notice, Scope,
+    BackendName, BoxFuture, Caller, CapabilityFingerprint, Error, ErrorKind, ItemKind, Notice, PrincipalId,
+    Scope,
 };
 use isthmus_protocol::{Era, RawJson};
 use tokio::runtime::Handle;
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use self::completions::Completions;
 pub(crate) use self::lease::Lease;
-use self::slot::{Key, Owner, Slot, Stage, lock};
+use self::slot::{Hold, Key, Owner, Slot, Stage, lock};
+use crate::capabilities::declared_for;
 use crate::conversation::{Conversation, PeerNotice};
 use crate::state::{Audience, BackendNotice};
 
+mod completions;
 mod lease;
+mod room;
 mod slot;
 #[cfg(test)]
 mod tests;
-
-/// How often idle conversations are looked for.
-const IDLE_CHECK: Duration = Duration::from_secs(15);
+mod to_list;
 
 /// Opens conversations with one backend: finds out its era where that is not settled.
 pub(crate) trait Open: Send + Sync + std::fmt::Debug {
@@ -74,15 +75,35 @@ pub(crate) enum Sharing {
     Shared,
 }
 
+/// How conversations are opened, shared and bounded.
+#[derive(Debug, Clone)]
+pub(crate) struct PoolSettings {
+    pub(crate) sharing: Sharing,
+    /// How long an unused conversation is kept.
+    pub(crate) idle: Duration,
+    /// How many there may be.
+    pub(crate) conversations: usize,
+    /// How many one principal may have.
+    pub(crate) per_principal: usize,
+    /// Each is a process: one that only lists ends when another one can do that.
+    pub(crate) processes: bool,
+    pub(crate) background: Handle,
+}
+
 /// The conversations with one backend.
 #[derive(Debug)]
 pub(crate) struct Pool {
     opener: Arc<dyn Open>,
-    sharing: Sharing,
-    idle: Duration,
-    background: Handle,
+    settings: PoolSettings,
     slots: Mutex<HashMap<Key, Arc<Slot>>>,
+    /// What is not in use: conversations that are still being closed count.
+    room: Arc<Semaphore>,
     notices: broadcast::Sender<BackendNotice>,
+    completions: Completions,
+    /// Whether the listing has items that only those see who show apps.
+    lists_apps: Mutex<Option<bool>>,
+    /// Changes when a caller's conversation could be listed by instead of the one that is.
+    movable: watch::Sender<u64>,
     tasks: TaskTracker,
     /// Numbers the conversations of single calls.
     calls: AtomicU64,
@@ -90,20 +111,17 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// An empty pool. `idle` is how long an unused conversation is kept.
-    pub(crate) fn new(
-        opener: Arc<dyn Open>,
-        sharing: Sharing,
-        idle: Duration,
-        background: Handle,
-    ) -> Arc<Self> {
+    /// An empty pool.
+    pub(crate) fn new(opener: Arc<dyn Open>, settings: PoolSettings) -> Arc<Self> {
         let pool = Arc::new(Self {
             opener,
-            sharing,
-            idle,
-            background,
+            room: Arc::new(Semaphore::new(settings.conversations)),
+            settings,
             slots: Mutex::default(),
             notices: broadcast::Sender::new(256),
+            completions: Completions::default(),
+            lists_apps: Mutex::default(),
+            movable: watch::Sender::new(0),
             tasks: TaskTracker::new(),
             calls: AtomicU64::new(0),
             started: Instant::now(),
@@ -112,76 +130,66 @@ impl Pool {
         pool
     }
 
+    /// Whether anybody can be asked: in a session that all share nobody would know who is meant.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.settings.sharing != Sharing::Shared
+    }
+
+    /// Waits a little until the user has been at the pages that these elicitations led to, if the backend says so at all.
+    pub(crate) async fn elicited(&self, backend: &BackendName, ids: &[String]) {
+        self.completions.wait_for(backend, ids).await;
+    }
+
     /// Follows what the backend says unasked.
     pub(crate) fn notices(&self) -> broadcast::Receiver<BackendNotice> {
         self.notices.subscribe()
     }
 
     /// The slot with an open conversation for `caller`, opening one if need be.
+    ///
+    /// # Errors
+    ///
+    /// Why none can be opened; `Overloaded` if there are too many, all of them in use.
     pub(crate) async fn acquire(self: &Arc<Self>, caller: &Caller) -> Result<Lease, Error> {
-        let capabilities = declared_for(caller);
-        let fingerprint = CapabilityFingerprint::of(&capabilities);
+        let capabilities = if self.may_ask() {
+            declared_for(caller)
+        } else {
+            RawJson::empty_object()
+        };
         let key = Key {
             owner: self.owner_for(caller),
-            capabilities: fingerprint,
-        };
-        let scope = matches!(key.owner, Owner::Scope(_)).then(|| caller.scope.clone());
-        if !key.owner.lasts() {
-            self.opened_to_list().await;
-        }
-        self.acquire_key(key, capabilities, scope).await
-    }
-
-    /// Waits while the conversation to list by is being opened: it may turn out that one serves everybody.
-    async fn opened_to_list(&self) {
-        let opening = lock(&self.slots)
-            .values()
-            .find(|slot| *lock(&slot.owner) == Owner::Listing)
-            .map(|slot| slot.stage.subscribe());
-        if let Some(mut stage) = opening {
-            // Whether it opened or failed, whoever waits goes on by itself.
-            let _ = stage
-                .wait_for(|stage| !matches!(stage, Stage::Opening))
-                .await;
-        }
-    }
-
-    /// The slot with the conversation that listings are fetched through.
-    pub(crate) async fn acquire_listing(self: &Arc<Self>) -> Result<Lease, Error> {
-        let capabilities = RawJson::empty_object();
-        let key = Key {
-            owner: Owner::Listing,
             capabilities: CapabilityFingerprint::of(&capabilities),
         };
-        self.acquire_key(key, capabilities, None).await
+        let scope = matches!(key.owner, Owner::Scope(_)).then(|| caller.scope.clone());
+        let principal = match key.owner {
+            Owner::Everyone | Owner::Listing => None,
+            _ => Some(caller.principal.id().clone()),
+        };
+        let wish = Wish {
+            key,
+            capabilities,
+            scope,
+            principal,
+        };
+        self.opened_to_list(&wish.key).await;
+        self.fulfil(&wish).await
     }
 
-    async fn acquire_key(
-        self: &Arc<Self>,
-        key: Key,
-        capabilities: RawJson,
-        scope: Option<Arc<Scope>>,
-    ) -> Result<Lease, Error> {
+    async fn fulfil(self: &Arc<Self>, wish: &Wish) -> Result<Lease, Error> {
         // A conversation found dead is replaced once; dying again at once is the backend's failure, not a race.
         for _ in 0..2 {
-            let slot = self.slot(&key, &capabilities, scope.as_ref());
-            let mut stage = slot.stage.subscribe();
+            let hold = self.hold(wish)?;
+            let mut stage = hold.slot().stage.subscribe();
             let stage = stage
                 .wait_for(|stage| !matches!(stage, Stage::Opening))
                 .await;
             let stage = stage.map_err(Error::internal)?.clone();
             match stage {
                 Stage::Open(conversation) if !conversation.closed().is_cancelled() => {
-                    slot.last_used.store(self.now(), Ordering::Relaxed);
-                    slot.leases.fetch_add(1, Ordering::Relaxed);
-                    return Ok(Lease {
-                        slot,
-                        conversation,
-                        pool: self.clone(),
-                    });
+                    return Ok(Lease { hold, conversation });
                 }
                 Stage::Failed(error) => return Err(error),
-                Stage::Open(_) | Stage::Opening => self.forget(&slot),
+                Stage::Open(_) | Stage::Opening => self.forget(hold.slot()),
             }
         }
         Err(Error::new(
@@ -191,7 +199,7 @@ impl Pool {
     }
 
     fn owner_for(&self, caller: &Caller) -> Owner {
-        match self.sharing {
+        match self.settings.sharing {
             Sharing::PerClient if caller.scope.is_session() => Owner::Scope(caller.scope.id()),
             Sharing::PerClient | Sharing::PerPrincipal => {
                 Owner::Principal(caller.principal.id().clone())
@@ -201,50 +209,37 @@ impl Pool {
         }
     }
 
-    /// The slot for `key`: the one there is, the unowned listing one, for listing any that is kept, or a new one that starts
-    /// to open.
-    fn slot(
-        self: &Arc<Self>,
-        key: &Key,
-        capabilities: &RawJson,
-        scope: Option<&Arc<Scope>>,
-    ) -> Arc<Slot> {
+    /// The slot for a wish: the one there is, the one that lists if nobody has it yet, for listing any that is kept, or a new
+    /// one that starts to open.
+    fn hold(self: &Arc<Self>, wish: &Wish) -> Result<Hold, Error> {
         let mut slots = lock(&self.slots);
-        if let Some(slot) = slots.get(key) {
-            return slot.clone();
+        if let Some(slot) = slots.get(&wish.key) {
+            return Ok(Hold::new(slot.clone(), self.clone()));
         }
-        let listing = Key {
-            owner: Owner::Listing,
-            capabilities: key.capabilities.clone(),
-        };
         // Without sessions there is nothing to keep apart: one conversation serves everybody.
         if let Some(slot) = slots.values().find(|slot| slot.is_stateless()) {
-            return slot.clone();
+            return Ok(Hold::new(slot.clone(), self.clone()));
         }
-        // Nor does listing cost a second child when the first one was opened for a caller, as after a crash.
-        if key.owner == Owner::Listing
-            && let Some((_, slot)) = slots.iter().find(|(other, slot)| slot.can_list(other, key))
+        if wish.key.owner == Owner::Listing
+            && let Some(slot) = self.lister_among(&slots)
         {
-            return slot.clone();
+            return Ok(Hold::new(slot, self.clone()));
         }
-        if key.owner.lasts()
-            && let Some(slot) = slots.remove(&listing)
-        {
-            *lock(&slot.owner) = key.owner.clone();
-            slots.insert(key.clone(), slot.clone());
-            return slot;
+        if let Some(slot) = self.adopt(&mut slots, &wish.key, wish.principal.as_ref()) {
+            return Ok(Hold::new(slot, self.clone()));
         }
-        let slot = Slot::new(key.owner.clone(), scope.cloned(), self.now());
-        let slot = Arc::new(slot);
-        slots.insert(key.clone(), slot.clone());
+        self.make_room(&mut slots, wish.principal.as_ref())?;
+        let slot = Arc::new(Slot::new(wish.clone(), self.now()));
+        slots.insert(wish.key.clone(), slot.clone());
+        let hold = Hold::new(slot.clone(), self.clone());
         drop(slots);
-        self.spawn(self.clone().run_slot(slot.clone(), capabilities.clone()));
-        slot
+        self.spawn(self.clone().run_slot(slot));
+        Ok(hold)
     }
 
     /// Opens the slot's conversation, passes on what it says, and tidies up after its end.
-    async fn run_slot(self: Arc<Self>, slot: Arc<Slot>, capabilities: RawJson) {
-        let conversation = match self.opener.open(capabilities).await {
+    async fn run_slot(self: Arc<Self>, slot: Arc<Slot>) {
+        let conversation = match self.open(&slot).await {
             Ok(conversation) => conversation,
             Err(error) => {
                 self.forget(&slot);
@@ -259,6 +254,9 @@ impl Pool {
             *lock(&slot.owner) = Owner::Everyone;
         }
         slot.stage.send_replace(Stage::Open(conversation));
+        // Whoever wanted it may have gone while it was being opened.
+        self.retire_if_unused(&slot);
+        self.consider_moving();
         let scope = lock(&slot.scope).clone();
         if let Some(scope) = scope {
             self.spawn(self.clone().close_with_scope(slot.clone(), scope));
@@ -283,26 +281,40 @@ impl Pool {
         }
         self.forget(&slot);
         self.announce_gap(&slot);
-        self.renew_subscriptions(&slot).await;
+        self.renew(&slot).await;
     }
 
-    /// Gives what was subscribed through an ended conversation a new one, unless its client has gone.
-    async fn renew_subscriptions(self: &Arc<Self>, slot: &Slot) {
+    async fn open(&self, slot: &Slot) -> Result<Arc<dyn Conversation>, Error> {
+        let room = self.enter().await?;
+        *lock(&slot.room) = Some(room);
+        self.opener.open(slot.capabilities.clone()).await
+    }
+
+    /// Gives what was subscribed through an ended conversation a new one that knows what the old one knew, unless its client
+    /// has gone (LC-3).
+    async fn renew(self: &Arc<Self>, slot: &Slot) {
         let subscriptions = std::mem::take(&mut *lock(&slot.subscriptions));
         if subscriptions.is_empty() || slot.released.load(Ordering::Relaxed) {
             return;
         }
-        let capabilities = RawJson::empty_object();
         let owner = lock(&slot.owner).clone();
-        let scope = lock(&slot.scope).clone();
-        let key = Key {
-            owner,
-            capabilities: CapabilityFingerprint::of(&capabilities),
+        let wish = Wish {
+            key: Key {
+                owner,
+                capabilities: CapabilityFingerprint::of(&slot.capabilities),
+            },
+            capabilities: slot.capabilities.clone(),
+            scope: lock(&slot.scope).clone(),
+            principal: lock(&slot.principal).clone(),
         };
-        let Ok(lease) = self.acquire_key(key, capabilities, scope).await else {
+        let Ok(lease) = self.fulfil(&wish).await else {
             // The backend is gone; the router subscribes again when it is back.
             return;
         };
+        let log_level = *lock(&slot.log_level);
+        if let Some(level) = log_level {
+            lease.raise_log_level(level).await;
+        }
         for (uri, scopes) in subscriptions {
             for scope in scopes {
                 if let Err(error) = lease.subscribe(scope, &uri).await {
@@ -321,6 +333,7 @@ impl Pool {
             }
             PeerNotice::Log(record) => (slot.audience(), Notice::Log(record)),
             PeerNotice::ElicitationComplete { id } => {
+                self.completions.note(&id);
                 (slot.audience(), Notice::ElicitationComplete { id })
             }
         };
@@ -361,34 +374,6 @@ impl Pool {
         lock(&self.slots).retain(|_, other| !Arc::ptr_eq(other, slot));
     }
 
-    async fn reap_idle(pool: std::sync::Weak<Self>) {
-        loop {
-            tokio::time::sleep(IDLE_CHECK).await;
-            let Some(pool) = pool.upgrade() else { return };
-            let now = pool.now();
-            let idle = u64::try_from(pool.idle.as_millis()).unwrap_or(u64::MAX);
-            let mut slots = lock(&pool.slots);
-            let unused: Vec<Key> = slots
-                .iter()
-                .filter(|(key, slot)| {
-                    key.owner != Owner::Listing
-                        && !slot.is_stateless()
-                        && slot.leases.load(Ordering::Relaxed) == 0
-                        && slot.uris().is_empty()
-                        && now.saturating_sub(slot.last_used.load(Ordering::Relaxed)) > idle
-                })
-                .map(|(key, _)| key.clone())
-                .collect();
-            for key in unused {
-                if let Entry::Occupied(entry) = slots.entry(key)
-                    && let Some(conversation) = entry.remove().conversation()
-                {
-                    pool.spawn(async move { conversation.close().await });
-                }
-            }
-        }
-    }
-
     /// Closes every conversation in an orderly way.
     pub(crate) async fn close(&self) {
         let slots: Vec<_> = lock(&self.slots).drain().map(|(_, slot)| slot).collect();
@@ -413,13 +398,18 @@ impl Pool {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn_on(task, &self.background);
+        self.tasks.spawn_on(task, &self.settings.background);
     }
 }
 
-/// The capabilities declared to a backend on behalf of `caller`.
-///
-/// No question is relayed yet, so none of the capabilities that would invite one is declared (digest §3.1).
-pub(crate) fn declared_for(_caller: &Caller) -> RawJson {
-    RawJson::empty_object()
+/// Which conversation somebody wants.
+#[derive(Debug, Clone)]
+struct Wish {
+    key: Key,
+    /// What it declares.
+    capabilities: RawJson,
+    /// The client session with which it ends.
+    scope: Option<Arc<Scope>>,
+    /// Whose it is; counted.
+    principal: Option<PrincipalId>,
 }

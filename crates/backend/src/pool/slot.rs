@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use isthmus_exchange::{CapabilityFingerprint, Error, PrincipalId, Scope, ScopeId};
-use isthmus_protocol::LogLevel;
-use tokio::sync::watch;
+use isthmus_protocol::{LogLevel, RawJson};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::{Pool, Wish};
 use crate::conversation::{Conversation, Watch};
 use crate::state::Audience;
 
@@ -33,6 +34,10 @@ pub(super) enum Owner {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) owner: Mutex<Owner>,
+    /// What it declares.
+    pub(super) capabilities: RawJson,
+    /// In whose number it counts.
+    pub(super) principal: Mutex<Option<PrincipalId>>,
     /// The client session that it belongs to, if it belongs to one.
     pub(super) scope: Mutex<Option<Arc<Scope>>>,
     pub(super) stage: watch::Sender<Stage>,
@@ -41,10 +46,16 @@ pub(super) struct Slot {
     /// Serialises changes of what the conversation watches.
     pub(super) watching: tokio::sync::Mutex<()>,
     pub(super) log_level: Mutex<Option<LogLevel>>,
+    /// How many changes of its roots each client had when the backend was told last.
+    pub(super) roots_told: Mutex<BTreeMap<ScopeId, u64>>,
+    /// Its place among all conversations, from the moment when it begins to open until nobody holds the slot.
+    pub(super) room: Mutex<Option<OwnedSemaphorePermit>>,
     /// Set once the conversation turns out to need no session.
     pub(super) stateless: AtomicBool,
     /// Set when we end the conversation because its client has gone.
     pub(super) released: AtomicBool,
+    /// Set when it is to end with its last use.
+    pub(super) retired: AtomicBool,
     pub(super) leases: AtomicUsize,
     /// Milliseconds since the pool started.
     pub(super) last_used: AtomicU64,
@@ -69,14 +80,26 @@ impl Owner {
 }
 
 impl Slot {
-    pub(super) fn new(owner: Owner, scope: Option<Arc<Scope>>, now: u64) -> Self {
+    pub(super) fn new(wish: Wish, now: u64) -> Self {
+        let Wish {
+            key,
+            capabilities,
+            scope,
+            principal,
+        } = wish;
         Self {
-            owner: Mutex::new(owner),
+            // What was opened for one call ends with it.
+            retired: AtomicBool::new(matches!(key.owner, Owner::Call(_))),
+            owner: Mutex::new(key.owner),
+            capabilities,
+            principal: Mutex::new(principal),
             scope: Mutex::new(scope),
             stage: watch::Sender::new(Stage::Opening),
             subscriptions: Mutex::default(),
             watching: tokio::sync::Mutex::default(),
             log_level: Mutex::default(),
+            roots_told: Mutex::default(),
+            room: Mutex::default(),
             stateless: AtomicBool::new(false),
             released: AtomicBool::new(false),
             leases: AtomicUsize::new(0),
@@ -95,12 +118,12 @@ impl Slot {
         self.stateless.load(Ordering::Relaxed)
     }
 
-    /// Whether the slot, kept under `own`, also serves who wants to list by `listing`.
-    pub(super) fn can_list(&self, own: &Key, listing: &Key) -> bool {
-        let is_dead = self
-            .conversation()
-            .is_some_and(|conversation| conversation.closed().is_cancelled());
-        own.owner.lasts() && !is_dead && own.capabilities == listing.capabilities
+    /// Whether it is open and nobody uses it or hears anything through it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.leases.load(Ordering::Relaxed) == 0
+            && !self.is_stateless()
+            && lock(&self.subscriptions).is_empty()
+            && self.conversation().is_some()
     }
 
     pub(super) fn audience(&self) -> Audience {
@@ -120,6 +143,34 @@ impl Slot {
             lists: true,
             uris: self.uris(),
         }
+    }
+}
+
+/// Keeps a slot in use.
+#[derive(Debug)]
+pub(super) struct Hold {
+    slot: Arc<Slot>,
+    pool: Arc<Pool>,
+}
+
+impl Hold {
+    /// To be made while the map is locked, so that nobody takes the slot for idle.
+    pub(super) fn new(slot: Arc<Slot>, pool: Arc<Pool>) -> Self {
+        slot.leases.fetch_add(1, Ordering::Relaxed);
+        Self { slot, pool }
+    }
+
+    pub(super) const fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let Self { slot, pool } = self;
+        slot.last_used.store(pool.now(), Ordering::Relaxed);
+        slot.leases.fetch_sub(1, Ordering::Relaxed);
+        pool.retire_if_unused(slot);
     }
 }
 

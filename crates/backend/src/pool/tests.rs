@@ -9,6 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::conversation::{Outgoing, Watch};
 
+mod bounds;
+mod declaring;
+mod healing;
+mod listing;
+
 #[derive(Debug)]
 struct Scripted {
     facts: PeerFacts,
@@ -16,6 +21,10 @@ struct Scripted {
     closed: CancellationToken,
     watched: Mutex<Vec<Watch>>,
     refused: &'static str,
+    /// What was declared when it was opened.
+    declared: RawJson,
+    requested: Mutex<Vec<Outgoing>>,
+    roots_changes: AtomicUsize,
 }
 
 impl Conversation for Scripted {
@@ -23,7 +32,8 @@ impl Conversation for Scripted {
         &self.facts
     }
 
-    fn request(self: Arc<Self>, _: Outgoing) -> BoxFuture<'static, Result<Reply, Error>> {
+    fn request(self: Arc<Self>, outgoing: Outgoing) -> BoxFuture<'static, Result<Reply, Error>> {
+        lock(&self.requested).push(outgoing);
         Box::pin(async { Ok(Reply::complete(RawJson::empty_object())) })
     }
 
@@ -35,6 +45,11 @@ impl Conversation for Scripted {
         lock(&self.watched).push(wanted.clone());
         wanted.uris.remove(self.refused);
         Box::pin(async { Ok(wanted) })
+    }
+
+    fn roots_changed(self: Arc<Self>) -> BoxFuture<'static, Result<(), Error>> {
+        self.roots_changes.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Ok(()) })
     }
 
     fn hears(&self) -> bool {
@@ -60,7 +75,7 @@ struct Opener {
 }
 
 impl Open for Opener {
-    fn open(&self, _: RawJson) -> BoxFuture<'static, Result<Arc<dyn Conversation>, Error>> {
+    fn open(&self, declared: RawJson) -> BoxFuture<'static, Result<Arc<dyn Conversation>, Error>> {
         let left = self.failures.load(Ordering::Relaxed);
         if left > 0 {
             self.failures.store(left - 1, Ordering::Relaxed);
@@ -68,7 +83,7 @@ impl Open for Opener {
         }
         let facts = PeerFacts {
             revision: self.revision,
-            capabilities: RawJson::empty_object(),
+            capabilities: RawJson::assembled(r#"{"logging":{}}"#),
             server_info: None,
             instructions: None,
         };
@@ -78,6 +93,9 @@ impl Open for Opener {
             closed: CancellationToken::new(),
             watched: Mutex::default(),
             refused: "x://refused",
+            declared,
+            requested: Mutex::default(),
+            roots_changes: AtomicUsize::new(0),
         });
         lock(&self.opened).push(conversation.clone());
         Box::pin(async move {
@@ -98,13 +116,19 @@ fn fixture(revision: Revision, sharing: Sharing) -> (Arc<Pool>, Arc<Opener>) {
         opened: Mutex::default(),
         failures: AtomicUsize::new(0),
     });
-    let pool = Pool::new(
-        opener.clone(),
-        sharing,
-        Duration::from_secs(60),
-        Handle::current(),
-    );
+    let pool = Pool::new(opener.clone(), settings(sharing));
     (pool, opener)
+}
+
+fn settings(sharing: Sharing) -> PoolSettings {
+    PoolSettings {
+        sharing,
+        idle: Duration::from_secs(60),
+        conversations: 1_000,
+        per_principal: 1_000,
+        processes: false,
+        background: Handle::current(),
+    }
 }
 
 fn caller(scope: Scope, principal: Principal, revision: Revision) -> Caller {
@@ -123,6 +147,18 @@ fn session(id: u128, subject: &str) -> Caller {
     let principal = Principal::authenticated("test", "", subject, "");
     let scope = Scope::session(ScopeId(id), principal.id().clone());
     caller(scope, principal, Revision::V2025_11_25)
+}
+
+/// The same caller with capabilities.
+fn who_can(mut caller: Caller, declared: &str) -> Caller {
+    let declared = RawJson::parse(declared.to_owned()).unwrap();
+    caller.capabilities = Arc::new(ClientCapabilities::parse(declared).unwrap());
+    caller
+}
+
+/// Lets everything that can go on do so.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 fn opened(opener: &Opener) -> usize {
