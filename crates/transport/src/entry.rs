@@ -14,6 +14,7 @@ use isthmus_exchange::Principal;
 use crate::admission::admit;
 use crate::answer::{HttpResponse, TurnedAway, method_not_allowed, text};
 use crate::cors;
+use crate::expiry::end_with;
 use crate::face::RouteFace;
 use crate::listener::{Endpoint, Listener, View};
 use crate::{http_sse, streamable_http};
@@ -60,6 +61,9 @@ async fn admitted(
     parts: Parts,
     body: Incoming,
 ) -> HttpResponse {
+    if let Some(document) = view.documents.answer(&parts) {
+        return document;
+    }
     let Some(endpoint) = view.endpoint(parts.uri.path()) else {
         return no_such_path(view);
     };
@@ -81,9 +85,11 @@ async fn admitted(
     };
     match (endpoint, visit.parts.method.as_str()) {
         (Endpoint::Streamable(_), "POST") => streamable_http::post(visit, body).await,
-        (Endpoint::Streamable(_), "GET") => streamable_http::get(&visit),
+        (Endpoint::Streamable(_), "GET") => {
+            end_with(streamable_http::get(&visit), &visit.principal)
+        }
         (Endpoint::Streamable(_), "DELETE") => streamable_http::delete(&visit),
-        (Endpoint::SseStream(_), "GET") => http_sse::open(&visit),
+        (Endpoint::SseStream(_), "GET") => end_with(http_sse::open(&visit), &visit.principal),
         (Endpoint::SseMessages(_), "POST") => http_sse::message(visit, body).await,
         _ => method_not_allowed(allowed),
     }
@@ -109,10 +115,11 @@ fn health(listener: &Listener, parts: &Parts) -> Option<HttpResponse> {
 }
 
 fn no_such_path(view: &View) -> HttpResponse {
-    let message = format!(
-        "no MCP endpoint at this path; there is one at {}",
-        view.routes().join(", ")
-    );
+    let mut message = "no MCP endpoint at this path".to_owned();
+    let open = view.routes();
+    if !open.is_empty() {
+        message.push_str(&format!("; there is one at {}", open.join(", ")));
+    }
     TurnedAway::new(StatusCode::NOT_FOUND, message).response()
 }
 

@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use isthmus_config::Bounds;
-use isthmus_exchange::{Principal, Scope, ScopeId};
+use isthmus_exchange::{Principal, Scope};
 use isthmus_protocol::RawJson;
 use isthmus_session::SessionTable;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::documents::Documents;
 use crate::face::RouteFace;
 use crate::http_sse::SseConnections;
+use crate::principal_scopes::PrincipalScopes;
 
 /// What every listener, and the stdio face, share. One per gateway; kept across reloads.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub struct Clients {
     /// Calls that outlive the connection that brought them (LS-8).
     calls: TaskTracker,
     closing: CancellationToken,
-    scopes: papaya::HashMap<isthmus_exchange::PrincipalId, Arc<Scope>>,
+    scopes: PrincipalScopes,
     sse: SseConnections,
 }
 
@@ -61,6 +63,7 @@ pub struct Listener {
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) settings: isthmus_config::Listener,
+    pub(crate) documents: Documents,
     endpoints: HashMap<String, Endpoint>,
 }
 
@@ -83,7 +86,7 @@ impl Clients {
             settings,
             calls: TaskTracker::new(),
             closing: CancellationToken::new(),
-            scopes: papaya::HashMap::new(),
+            scopes: PrincipalScopes::new(MOST_PRINCIPALS),
             sse: SseConnections::default(),
         })
     }
@@ -143,13 +146,7 @@ impl Clients {
 
     /// The scope that all stateless requests of a principal share.
     pub(crate) fn principal_scope(&self, principal: &Principal) -> Arc<Scope> {
-        let scopes = self.scopes.pin();
-        if let Some(scope) = scopes.get(principal.id()) {
-            return Arc::clone(scope);
-        }
-        let id = ScopeId(isthmus_seal::random_id());
-        let scope = Arc::new(Scope::principal(id, principal.id().clone()));
-        Arc::clone(scopes.get_or_insert(principal.id().clone(), scope))
+        self.scopes.of(principal)
     }
 }
 
@@ -188,6 +185,7 @@ impl Listener {
 
 impl View {
     fn new(settings: isthmus_config::Listener, faces: Vec<RouteFace>) -> Self {
+        let documents = Documents::of(&faces);
         let mut endpoints = HashMap::new();
         for face in faces {
             let face = Arc::new(face);
@@ -203,6 +201,7 @@ impl View {
         }
         Self {
             settings,
+            documents,
             endpoints,
         }
     }
@@ -223,15 +222,20 @@ impl View {
         }
     }
 
-    /// The paths of the routes, for whoever asked for another one.
+    /// The paths of the routes that ask nobody who he is, for whoever asked for another one.
     pub(crate) fn routes(&self) -> Vec<&str> {
         let mut routes: Vec<&str> = self
             .endpoints
             .iter()
-            .filter(|(_, endpoint)| matches!(endpoint, Endpoint::Streamable(_)))
+            .filter(|(_, endpoint)| {
+                matches!(endpoint, Endpoint::Streamable(face) if face.authenticator.is_none())
+            })
             .map(|(path, _)| path.as_str())
             .collect();
         routes.sort_unstable();
         routes
     }
 }
+
+/// Principals whose scopes are kept although nobody uses them.
+const MOST_PRINCIPALS: usize = 10_000;

@@ -16,6 +16,7 @@ use isthmus_protocol::{Era, Id, Method, object};
 use super::stream::{Hold, ReplyStream};
 use crate::answer::{HttpResponse, event_stream, json, refusal, set_retry_after};
 use crate::entry::Visit;
+use crate::expiry::end_with;
 use crate::listener::Clients;
 use crate::rim::encode::{Encoded, Encoder};
 use crate::rim::stateless::{Described, Sender, StatelessCall, check_envelope, prepare};
@@ -76,13 +77,18 @@ async fn answer(visit: &Visit, clients: &Clients, call: StatelessCall) -> HttpRe
         None => None,
     };
     let closing = is_listen.then(|| clients.closing().clone());
-    event_stream(ReplyStream::new(
+    let stream = event_stream(ReplyStream::new(
         reply,
         encoder,
         first.as_ref(),
         clients.bounds().keep_alive,
         closing,
-    ))
+    ));
+    if is_listen {
+        end_with(stream, &visit.principal)
+    } else {
+        stream
+    }
 }
 
 enum First {
