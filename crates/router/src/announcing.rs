@@ -10,8 +10,8 @@ use std::time::Duration;
 use isthmus_backend::BackendNotice;
 use isthmus_catalog::prefixed_uri;
 use isthmus_exchange::{BackendName, Notice, ScopeId};
-use isthmus_protocol::RawJson;
 use isthmus_protocol::object::ObjectEdit;
+use isthmus_protocol::{RawJson, tasks};
 
 use crate::any_backend::AnyBackend;
 use crate::exposed_uri::ExposedUri;
@@ -44,7 +44,14 @@ impl LiveRoute {
                         listener.completed(id.clone());
                     }
                 }
-                Notice::ListChanged(_) | Notice::Task { .. } => {}
+                Notice::Task { id, params } => {
+                    // A session hears of the tasks that it was told of before.
+                    if follows && let Some(known) = self.tasks.known(scope.id(), backend, id) {
+                        let params = tasks::with_task_id(params, &known);
+                        listener.task(known, params);
+                    }
+                }
+                Notice::ListChanged(_) => {}
             }
         });
     }

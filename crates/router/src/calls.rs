@@ -17,6 +17,7 @@ use crate::live_backend::LiveBackend;
 use crate::live_route::{LiveRoute, RouteState};
 use crate::questions::Asking;
 use crate::request_state::{Asked, RequestStates};
+use crate::tasks::TaskNames;
 
 /// Sends a resolved request to its backend; a retry of a parked call to that call.
 ///
@@ -37,6 +38,10 @@ pub(crate) async fn forward(
         return Ok(Reply::complete(nothing_to_complete()));
     }
     let exposure = Exposure::new(route, state.clone(), states, &request, &target);
+    if state.catalog.tasks().core.is_none() {
+        // Where that is not offered it means nothing (1125:basic/utilities/tasks).
+        request.task = None;
+    }
     request.params = native_params(&request, &target.native);
     let reply = if is_parked(&request) {
         // Whatever has become of its backend.
@@ -124,6 +129,7 @@ struct Exposure {
     /// The form in which the caller wrote the URI that was asked for.
     asked_uri: Option<String>,
     is_retry: bool,
+    tasks: TaskNames,
 }
 
 impl Exposure {
@@ -141,6 +147,7 @@ impl Exposure {
         };
         Self {
             asked: Asked::of(request, &state.settings.path),
+            tasks: TaskNames::new(&route, states.keys(), request, &target.backend),
             route,
             state,
             states,
@@ -160,6 +167,9 @@ impl Exposure {
             }
             Step::Done(Ok(Outcome::InputRequired(required))) => {
                 Step::Done(self.input_required(required).map(Outcome::InputRequired))
+            }
+            Step::Done(Ok(Outcome::Task(created))) => {
+                Step::Done(Ok(Outcome::Task(self.tasks.created(&created))))
             }
             Step::Event(Event::Question(question)) => {
                 Step::Event(Event::Question(self.question(question)))
@@ -183,6 +193,8 @@ impl Exposure {
                 exposed.into_new()
             });
         }
+        let form = |_: UriPlace, uri: &str| self.exposed(uri).into_new();
+        result = self.tasks.result(result, self.asking(&form));
         if reads {
             result = visit::drop_app_domain(&result);
         }
@@ -200,6 +212,7 @@ impl Exposure {
         question.params = self
             .asking(&|_: UriPlace, uri| self.exposed(uri).into_new())
             .params(&question.method, &question.params);
+        question.params = self.tasks.question(question.params);
         question
     }
 

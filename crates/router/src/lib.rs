@@ -27,6 +27,7 @@ mod routes_of;
 mod scope_end;
 mod status;
 mod subscriptions;
+mod tasks;
 mod waiting;
 mod watching;
 

@@ -16,10 +16,12 @@ use isthmus_exchange::{
 use isthmus_protocol::RawJson;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::listener::Listener;
 use crate::live_route::LiveRoute;
 use crate::subscriptions::{WATCHED_PER_SCOPE, Watched};
+use crate::tasks::{Followed, Looking};
 use crate::watching;
 
 /// Opens a listen.
@@ -27,15 +29,25 @@ use crate::watching;
 /// # Errors
 ///
 /// Invalid parameters without a filter.
-pub(crate) async fn listen(route: Arc<LiveRoute>, request: Request) -> Result<Reply, Error> {
+pub(crate) async fn listen(
+    route: Arc<LiveRoute>,
+    looking: Looking,
+    request: Request,
+) -> Result<Reply, Error> {
     let Some(mut filter) = request.listen else {
         return Err(Error::invalid_params(
             "`notifications` is missing or not valid",
         ));
     };
     let wanted = std::mem::take(&mut filter.uris);
-    let holds = watch(&route, &request.caller, wanted).await;
+    let followed = std::mem::take(&mut filter.tasks);
+    let (holds, followed) = tokio::join!(
+        watch(&route, &request.caller, wanted),
+        looking.find(&route, &request.caller, followed),
+    );
+    filter.tasks = followed.iter().map(|task| task.id.clone()).collect();
     let open = Open::new(route, request.caller, filter, holds);
+    open.follow(&looking, followed);
     let acknowledged = Step::Event(Event::Acknowledged(open.acknowledged()));
     let steps = futures_util::stream::unfold(Some(open), |open| async move {
         let open = open?;
@@ -55,6 +67,8 @@ struct Open {
     route: Arc<LiveRoute>,
     listener: Arc<Listener>,
     key: u64,
+    /// Ends what follows its tasks.
+    following: CancellationToken,
 }
 
 /// A reason for the caller's scope to watch a resource; dropping it takes the reason away.
@@ -83,6 +97,21 @@ impl Open {
             route,
             listener,
             key,
+            following: CancellationToken::new(),
+        }
+    }
+
+    fn follow(&self, looking: &Looking, tasks: Vec<Followed>) {
+        for task in tasks {
+            let (route, listener) = (Arc::downgrade(&self.route), Arc::downgrade(&self.listener));
+            let following = looking.clone().follow(route, listener, task);
+            let ended = self.following.clone();
+            self.route.run(async move {
+                tokio::select! {
+                    () = following => {}
+                    () = ended.cancelled() => {}
+                }
+            });
         }
     }
 
@@ -107,6 +136,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.following.cancel();
         self.route.listeners.remove(self.key);
     }
 }

@@ -20,6 +20,7 @@ use crate::listener::Listeners;
 use crate::live_backend::LiveBackend;
 use crate::scope_end::ScopeEnds;
 use crate::subscriptions::Subscriptions;
+use crate::tasks::KnownTasks;
 
 /// One route, live.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(crate) struct LiveRoute {
     pub(crate) listeners: Listeners,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) links: Links,
+    pub(crate) tasks: KnownTasks,
     pub(crate) ends: ScopeEnds,
     /// Where subscriptions are ended and renewed.
     background: Handle,
@@ -83,6 +85,7 @@ impl LiveRoute {
             listeners: Listeners::default(),
             subscriptions: Subscriptions::default(),
             links: Links::default(),
+            tasks: KnownTasks::default(),
             ends: ScopeEnds::default(),
             background: background.clone(),
             ended: CancellationToken::new(),

@@ -9,6 +9,7 @@ use isthmus_protocol::Method;
 
 use crate::live_route::{LiveRoute, RouteState};
 use crate::request_state::{Asked, RequestStates, Resumed};
+use crate::tasks;
 
 /// The same request with its target, if its method has one. A retry that repeats a state of ours goes where that says.
 ///
@@ -21,6 +22,10 @@ pub(crate) async fn resolve(
     states: &RequestStates,
     mut request: Request,
 ) -> Result<Request, Error> {
+    if let Some(target) = tasks::target(route, states.keys(), &request)? {
+        request.target = Some(target);
+        return Ok(request);
+    }
     let Some(lookup) = Lookup::of(&request) else {
         return Ok(request);
     };

@@ -21,6 +21,7 @@ use crate::live_route::LiveRoute;
 use crate::request_state::RequestStates;
 use crate::resolve::resolve;
 use crate::status::{BackendStatus, RouteStatus, Status};
+use crate::tasks::Looking;
 use crate::{calls, listen, lists, watching};
 
 /// Leads requests on a route to the backends behind it. Cheap to clone.
@@ -263,13 +264,21 @@ async fn dispatch(
         Method::ToolsCall
         | Method::PromptsGet
         | Method::ResourcesRead
-        | Method::CompletionComplete => {
+        | Method::CompletionComplete
+        | Method::TasksGet
+        | Method::TasksResult
+        | Method::TasksList
+        | Method::TasksUpdate
+        | Method::TasksCancel => {
             let (states, parking) = (shared.states.clone(), shared.parking.clone());
             calls::forward(route, states, parking, request).await
         }
         Method::ResourcesSubscribe => watching::subscribe(route, request).await,
         Method::ResourcesUnsubscribe => watching::unsubscribe(route, request).await,
-        Method::SubscriptionsListen => listen::listen(route, request).await,
+        Method::SubscriptionsListen => {
+            let (states, parking) = (shared.states.clone(), shared.parking.clone());
+            listen::listen(route, Looking { states, parking }, request).await
+        }
         unknown => {
             let message = format!("no method `{unknown}`");
             Err(Error::new(ErrorKind::MethodNotFound, message))

@@ -18,7 +18,7 @@ impl ScopeEnds {
 }
 
 impl LiveRoute {
-    /// Sees to it that nothing is kept for the caller's session after its end: links, subscriptions. What is kept for a
+    /// Sees to it that nothing is kept for the caller's session after its end: links, tasks, subscriptions. What is kept for a
     /// principal is bounded and has no end.
     pub(crate) fn forget_with_scope(self: &Arc<Self>, caller: &Arc<Caller>) {
         let scope = &caller.scope;
@@ -32,6 +32,7 @@ impl LiveRoute {
             let scope = caller.scope.id();
             route.ends.lock().remove(&scope);
             route.links.forget(scope);
+            route.tasks.forget(scope);
             for watched in route.subscriptions.forget_all(scope) {
                 route.subscriptions.release(scope, &watched).await;
             }

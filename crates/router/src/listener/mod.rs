@@ -44,6 +44,7 @@ struct Waiting {
     update_bytes: usize,
     logs: VecDeque<LogRecord>,
     completed: VecDeque<String>,
+    tasks: VecDeque<(String, RawJson)>,
     ended: bool,
 }
 
@@ -115,6 +116,21 @@ impl Listener {
                 waiting.completed.pop_front();
             }
             waiting.completed.push_back(id);
+        });
+    }
+
+    /// Notes that a task has come further. The newest of several states counts; one that is very large is not told, since
+    /// nobody may rely on being told.
+    pub(crate) fn task(&self, id: String, params: RawJson) {
+        self.change(|waiting| {
+            waiting.tasks.retain(|(other, _)| *other != id);
+            if waiting.tasks.len() == MOST_TASKS {
+                waiting.tasks.pop_front();
+            }
+            let waits: usize = waiting.tasks.iter().map(|(_, params)| params.len()).sum();
+            if waits + params.len() <= MOST_TASK_BYTES {
+                waiting.tasks.push_back((id, params));
+            }
         });
     }
 
@@ -227,6 +243,9 @@ impl Waiting {
         if let Some(id) = self.completed.pop_front() {
             return Some(Notice::ElicitationComplete { id });
         }
+        if let Some((id, params)) = self.tasks.pop_front() {
+            return Some(Notice::Task { id, params });
+        }
         self.logs.pop_front().map(Notice::Log)
     }
 }
@@ -235,6 +254,9 @@ const MOST_UPDATES: usize = 256;
 /// Bytes of all updates that wait.
 const MOST_UPDATE_BYTES: usize = 256 << 10;
 const MOST_COMPLETED: usize = 64;
+const MOST_TASKS: usize = 128;
+/// Bytes of all tasks that wait.
+const MOST_TASK_BYTES: usize = 1 << 20;
 const MOST_LOGS: usize = 64;
 
 #[cfg(test)]

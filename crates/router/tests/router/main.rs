@@ -12,6 +12,7 @@ mod lists;
 mod model;
 mod reloads;
 mod scripted;
+mod tasks;
 mod watching;
 
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,117 @@
+//! Under which text a session knows a task.
+//!
+//! Bounded: of a session that has very many tasks the oldest get a new text when they are named again, which still leads
+//! to them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use isthmus_exchange::{BackendName, Scope, ScopeId};
+
+/// The tasks that sessions on one route know.
+#[derive(Debug, Default)]
+pub(crate) struct KnownTasks(Mutex<HashMap<ScopeId, OfSession>>);
+
+#[derive(Debug, Default)]
+struct OfSession {
+    texts: HashMap<Arc<Task>, String>,
+    oldest_first: VecDeque<Arc<Task>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Task {
+    backend: BackendName,
+    native: String,
+}
+
+impl KnownTasks {
+    /// The text that `scope` knows a task by: the one it was given, or that of `make`, which it is given now. Only that of
+    /// a session is remembered: nobody else is told of a task that it does not name itself.
+    pub(crate) fn text(
+        &self,
+        scope: &Scope,
+        backend: &BackendName,
+        native: &str,
+        make: impl FnOnce() -> String,
+    ) -> String {
+        if !scope.is_session() || scope.ended().is_cancelled() {
+            return make();
+        }
+        let task = Task {
+            backend: backend.clone(),
+            native: native.to_owned(),
+        };
+        let mut all = self.lock();
+        let session = all.entry(scope.id()).or_default();
+        if let Some(text) = session.texts.get(&task) {
+            return text.clone();
+        }
+        if session.oldest_first.len() == MOST
+            && let Some(oldest) = session.oldest_first.pop_front()
+        {
+            session.texts.remove(&oldest);
+        }
+        let (task, text) = (Arc::new(task), make());
+        session.oldest_first.push_back(task.clone());
+        session.texts.insert(task, text.clone());
+        text
+    }
+
+    /// The text that a session was given for a task; `None` if it does not know it.
+    pub(crate) fn known(
+        &self,
+        scope: ScopeId,
+        backend: &BackendName,
+        native: &str,
+    ) -> Option<String> {
+        let task = Task {
+            backend: backend.clone(),
+            native: native.to_owned(),
+        };
+        self.lock().get(&scope)?.texts.get(&task).cloned()
+    }
+
+    /// Forgets what a session knew.
+    pub(crate) fn forget(&self, scope: ScopeId) {
+        self.lock().remove(&scope);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ScopeId, OfSession>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tasks that one session knows at a time.
+const MOST: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use isthmus_exchange::Principal;
+
+    use super::*;
+
+    fn text(known: &KnownTasks, scope: &Scope, native: &str, made: &str) -> String {
+        let backend = BackendName::parse("b").unwrap();
+        known.text(scope, &backend, native, || made.to_owned())
+    }
+
+    #[test]
+    fn a_session_knows_a_task_by_the_text_it_was_given_first() {
+        let known = KnownTasks::default();
+        let backend = BackendName::parse("b").unwrap();
+        let scope = Scope::session(ScopeId(1), Principal::anonymous().id().clone());
+        assert_eq!(text(&known, &scope, "1", "x"), "x");
+        assert_eq!(text(&known, &scope, "1", "y"), "x");
+        assert_eq!(known.known(ScopeId(1), &backend, "1").as_deref(), Some("x"));
+        assert_eq!(known.known(ScopeId(2), &backend, "1"), None);
+        for number in 0..MOST {
+            text(&known, &scope, &format!("n{number}"), "z");
+        }
+        assert_eq!(known.known(ScopeId(1), &backend, "1"), None);
+        known.forget(ScopeId(1));
+        assert!(known.lock().is_empty());
+        let stateless = Scope::principal(ScopeId(3), Principal::anonymous().id().clone());
+        assert_eq!(text(&known, &stateless, "1", "x"), "x");
+        assert!(known.lock().is_empty());
+    }
+}
