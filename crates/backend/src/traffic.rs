@@ -11,13 +11,23 @@ use isthmus_protocol::{Id, JsonRpcError, Method, RawJson, code};
 
 use crate::conversation::PeerNotice;
 
-/// `params` of `notifications/progress`: which of our tokens it is for, and the rest.
-pub(crate) fn progress(params: &RawJson) -> Option<(u64, Progress)> {
-    let token = member(params, "progressToken")?;
+/// Our progress token for the request `id`.
+pub(crate) fn progress_token(id: u64) -> RawJson {
+    RawJson::assembled(FIRST_TOKEN.saturating_add(id).to_string())
+}
+
+/// The request of ours that a progress token was made for.
+pub(crate) fn request_of(token: &RawJson) -> Option<u64> {
     // Some servers keep tokens as strings and send ours back as one.
-    let number = token.as_str().trim_matches('"').parse().ok()?;
+    let number: u64 = token.as_str().trim_matches('"').parse().ok()?;
+    number.checked_sub(FIRST_TOKEN)
+}
+
+/// `params` of `notifications/progress`: which request of ours it is for, and the rest.
+pub(crate) fn progress(params: &RawJson) -> Option<(u64, Progress)> {
+    let request = request_of(&member(params, "progressToken")?)?;
     let params = ObjectEdit::new(params).remove("progressToken").finish();
-    Some((number, Progress { params }))
+    Some((request, Progress { params }))
 }
 
 /// `params` of `notifications/message`.
@@ -90,6 +100,9 @@ pub(crate) fn answer_to(id: &Id, method: &Method) -> bytes::Bytes {
     write_error(Some(id), &JsonRpcError::new(code::METHOD_NOT_FOUND, text))
 }
 
+/// Tokens have a range of their own: a small number that a backend chose for itself must not look like one of ours. They
+/// fit into 31 bits all the same, which some servers have no more of.
+const FIRST_TOKEN: u64 = 1 << 30;
 /// How much of a hash is enough to be unique and not to be guessed.
 const EXPOSED_BYTES: usize = 16;
 /// Notices wait in queues that count them and not their bytes.
@@ -109,16 +122,18 @@ mod tests {
 
     #[test]
     fn progress_is_told_by_our_token_and_passed_on_without_it() {
+        let token = progress_token(7);
         for text in [
-            r#"{"progressToken":7,"progress":1.0}"#,
-            r#"{"progress":1.0,"progressToken":"7"}"#,
+            format!(r#"{{"progressToken":{token},"progress":1.0}}"#),
+            format!(r#"{{"progress":1.0,"progressToken":"{token}"}}"#),
         ] {
-            let (token, progress) = progress(&json(text)).unwrap();
+            let (request, progress) = progress(&json(&text)).unwrap();
             assert_eq!(
-                (token, progress.params.as_str()),
+                (request, progress.params.as_str()),
                 (7, r#"{"progress":1.0}"#)
             );
         }
+        assert!(progress(&json(r#"{"progressToken":7,"progress":1}"#)).is_none());
         assert!(progress(&json(r#"{"progressToken":"x","progress":1}"#)).is_none());
     }
 

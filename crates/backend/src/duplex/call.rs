@@ -9,8 +9,8 @@ use futures_core::Stream;
 use isthmus_exchange::{BackendName, Error, Outcome, Reply, Step};
 use isthmus_protocol::Method;
 
-use super::call_buffer::{Answer, Arrival, CallBuffer};
 use super::link::Link;
+use crate::call_buffer::{Answer, Arrival, CallBuffer};
 use crate::outcome;
 
 /// By which rules a result is read.

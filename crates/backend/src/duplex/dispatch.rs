@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::link::Shared;
 use super::pipe::PipeEvent;
+use crate::asking::is_question;
+use crate::questions::{self, Asked};
 use crate::traffic;
 
 /// Reads until the pipe ends, then fails every call.
@@ -42,7 +44,7 @@ pub(super) async fn run(
 }
 
 impl Shared {
-    fn take(&self, event: PipeEvent) {
+    fn take(self: &Arc<Self>, event: PipeEvent) {
         match event {
             PipeEvent::Undelivered { request, error } => {
                 self.finish(request, Err(error));
@@ -73,13 +75,13 @@ impl Shared {
         }
     }
 
-    fn take_message(&self, message: Message) {
+    fn take_message(self: &Arc<Self>, message: Message) {
         match message {
             Message::Response { id, outcome } => self.take_response(id, outcome),
             Message::Notification { method, params } => {
                 self.take_notification(&method, params.as_ref());
             }
-            Message::Request { id, method, .. } => self.take_request(&id, &method),
+            Message::Request { id, method, params } => self.take_request(id, method, params),
         }
     }
 
@@ -97,16 +99,15 @@ impl Shared {
     }
 
     /// A request of the backend's: a ping, or a question for a client.
-    ///
-    /// This is the place where a question will be attributed to a call in flight. None is relayed yet, and none of the
-    /// capabilities that invite them is declared.
-    fn take_request(&self, id: &Id, method: &Method) {
+    fn take_request(self: &Arc<Self>, id: Id, method: Method, params: Option<RawJson>) {
         if self.era() == Some(Era::Stateless) {
             // A stateless client sends no responses (MC-4).
             self.complaints
                 .file(format_args!("a stateless server must not send `{method}`"));
+        } else if is_question(&method) {
+            questions::take_unbound(self, Asked::new(id, method, params));
         } else {
-            self.owe(traffic::answer_to(id, method));
+            self.owe(traffic::answer_to(&id, &method));
         }
     }
 
@@ -174,10 +175,15 @@ impl Shared {
         }
     }
 
-    /// A stateful server withdraws a question of its own, of which none is pending. A stateless one ends a listen.
+    /// A stateful server withdraws a question of its own. A stateless one ends a listen.
     fn take_cancellation(&self, params: &RawJson) {
-        let id = member(params, "requestId").and_then(Id::from_raw);
-        if let Some(id) = id.and_then(|id| id.as_number())
+        let Some(id) = member(params, "requestId").and_then(Id::from_raw) else {
+            return;
+        };
+        if self.questions.withdraw(&id) {
+            return;
+        }
+        if let Some(id) = id.as_number()
             && self.is_listening(id)
         {
             self.finish(id, Err(self.gone()));

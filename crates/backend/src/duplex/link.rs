@@ -1,7 +1,7 @@
 //! One end of a pipe: mints ids, knows what is in flight, and owns the task that reads.
 //!
 //! A request goes straight from its caller into the pipe's queue; one task reads what comes back and hands it to the
-//! buffer of its call. Ids are never used twice (LC-5) and serve as progress tokens, too. Everything that must be
+//! buffer of its call. Ids are never used twice (LC-5) and make progress tokens, too. Everything that must be
 //! written without anybody waiting for it (cancellations, answers to pings) is *owed*: it goes out at once if there is
 //! room, else the reading task sends it as soon as there is, and until then it counts as in flight.
 
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use isthmus_exchange::{BackendName, Error, ErrorKind, Wants};
+use isthmus_exchange::{BackendName, BoxFuture, Error, ErrorKind, Wants};
 use isthmus_protocol::message::{write_notification, write_request};
 use isthmus_protocol::{Era, Id, LogLevel, Method, RawJson};
 use tokio::runtime::Handle;
@@ -21,11 +21,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::call::Call;
-use super::call_buffer::{Answer, CallBuffer};
 use super::complaints::Complaints;
 use super::dispatch;
+use super::opening::Opening;
 use super::pipe::{OutgoingMessage, Pipe, PipeEnd};
+use crate::call_buffer::{Answer, CallBuffer};
 use crate::conversation::PeerNotice;
+use crate::questions::{Interactive, Questions, Wire};
 
 /// Notices that wait for a slow follower.
 const NOTICES: usize = 256;
@@ -45,6 +47,8 @@ pub(super) struct Shared {
     pub(super) complaints: Complaints,
     pub(super) notices: broadcast::Sender<PeerNotice>,
     pub(super) closed: CancellationToken,
+    pub(super) questions: Arc<Questions>,
+    background: Handle,
     outgoing: mpsc::Sender<OutgoingMessage>,
     table: Mutex<Table>,
     owing: Notify,
@@ -68,23 +72,27 @@ pub(super) struct Entry {
     /// Present on listens until they are acknowledged; receives the `params` of the acknowledgement.
     pub(super) acknowledged: Option<oneshot::Sender<RawJson>>,
     pub(super) listens: bool,
+    /// Present on calls during which the backend may ask; goes with the entry.
+    pub(super) interactive: Option<Interactive>,
 }
 
 /// What a request is sent with.
 pub(super) struct Sending<'a, F> {
     pub(super) method: &'a Method,
-    /// Makes the parameters for an id, which also is the progress token.
+    /// Makes the parameters for an id.
     pub(super) params: F,
     pub(super) wants: Wants,
     /// Present on listens.
     pub(super) acknowledged: Option<oneshot::Sender<RawJson>>,
     /// The backend is told when nobody waits any more. Not for `initialize` (LC-5) and probes.
     pub(super) cancellable: bool,
+    /// Present on calls during which a stateful backend may ask.
+    pub(super) interactive: Option<Interactive>,
 }
 
 impl Link {
     /// Takes over `pipe` and starts to read on `background`.
-    pub(super) fn start(pipe: Pipe, most_in_flight: usize, background: &Handle) -> Arc<Self> {
+    pub(super) fn start(pipe: Pipe, opening: &Opening, background: &Handle) -> Arc<Self> {
         let Pipe {
             backend,
             outgoing,
@@ -93,6 +101,8 @@ impl Link {
         } = pipe;
         let shared = Arc::new(Shared {
             complaints: Complaints::about(backend.clone()),
+            questions: Questions::new(backend.clone(), &opening.capabilities),
+            background: background.clone(),
             backend,
             notices: broadcast::Sender::new(NOTICES),
             closed: CancellationToken::new(),
@@ -100,7 +110,7 @@ impl Link {
             table: Mutex::default(),
             owing: Notify::new(),
             era: AtomicU8::new(UNDECIDED),
-            most_in_flight,
+            most_in_flight: opening.most_in_flight,
         });
         let dispatcher = dispatch::run(shared.clone(), incoming, end.closing());
         Arc::new(Self {
@@ -117,7 +127,7 @@ impl Link {
     /// The conversation is over, or too much is in flight.
     pub(super) async fn send<F>(self: &Arc<Self>, sending: Sending<'_, F>) -> Result<Call, Error>
     where
-        F: FnOnce(&Id) -> RawJson,
+        F: FnOnce(u64) -> RawJson,
     {
         let shared = &self.shared;
         let Ok(slot) = shared.outgoing.reserve().await else {
@@ -129,12 +139,12 @@ impl Link {
             wants: sending.wants,
             listens: sending.acknowledged.is_some(),
             acknowledged: sending.acknowledged,
+            interactive: sending.interactive,
         })?;
         // From here on nothing may fail or wait: the entry and the message belong together.
-        let written = Id::number(id);
-        let params = (sending.params)(&written);
+        let params = (sending.params)(id);
         slot.send(OutgoingMessage {
-            text: write_request(&written, sending.method, &params),
+            text: write_request(&Id::number(id), sending.method, &params),
             request: Some(id),
         });
         Ok(Call::new(self.clone(), id, buffer, sending.cancellable))
@@ -191,6 +201,9 @@ impl Shared {
         }
         table.last_id += 1;
         let id = table.last_id;
+        if let Some(interactive) = &entry.interactive {
+            interactive.sent(id, entry.buffer.clone());
+        }
         table.calls.insert(id, entry);
         Ok(id)
     }
@@ -230,12 +243,16 @@ impl Shared {
 
     /// Nobody waits for the call `id` any more; if the backend still works on it, it is told.
     pub(super) fn abandon(&self, id: u64, tell: bool) {
-        let still_running = self.table().calls.remove(&id).is_some();
-        if still_running && tell && !self.closed.is_cancelled() {
+        let entry = self.table().calls.remove(&id);
+        let Some(entry) = entry else { return };
+        if tell && !self.closed.is_cancelled() {
             let params =
                 format!("{{\"requestId\":{id},\"reason\":\"the caller no longer waits\"}}");
             let params = RawJson::assembled(params);
             self.owe(write_notification(&Method::Cancelled, Some(&params)));
+        }
+        if let Some(interactive) = entry.interactive {
+            interactive.abandon();
         }
     }
 
@@ -322,6 +339,39 @@ impl Shared {
 const UNDECIDED: u8 = 0;
 const STATEFUL: u8 = 1;
 const STATELESS: u8 = 2;
+
+impl Wire for Shared {
+    fn questions(&self) -> &Arc<Questions> {
+        &self.questions
+    }
+
+    fn owe(self: &Arc<Self>, response: Bytes) {
+        Self::owe(self, response);
+    }
+
+    fn respond(self: Arc<Self>, response: Bytes) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let message = OutgoingMessage {
+                text: response,
+                request: None,
+            };
+            // It fails only with the conversation.
+            let _ = self.outgoing.send(message).await;
+        })
+    }
+
+    fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let work = self.closed.clone().run_until_cancelled_owned(work);
+        self.background.spawn(work);
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // What the reading task has no more time to say, since it ends here.
+        self.shared.closed.cancel();
+    }
+}
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,6 @@
 //! bound.
 
 mod call;
-mod call_buffer;
 mod complaints;
 mod dispatch;
 mod link;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use isthmus_exchange::{Error, ErrorKind, PeerFacts, Wants};
 use isthmus_protocol::object::{elements, member, text};
 use isthmus_protocol::params::{StatelessStamp, TraceStamp, stamp_stateless};
-use isthmus_protocol::{Era, Id, JsonRpcError, Method, RawJson, Revision, code};
+use isthmus_protocol::{Era, JsonRpcError, Method, RawJson, Revision, code};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 
@@ -61,7 +61,7 @@ pub(crate) async fn open_detecting(
     opening: &Opening,
     background: &Handle,
 ) -> Result<Detected, DetectError> {
-    let link = Link::start(pipe, opening.most_in_flight, background);
+    let link = Link::start(pipe, opening, background);
     let verdict = within(&link, opening.deadline, detect(&link, opening)).await;
     let verdict = verdict.map_err(|error| match error.kind() {
         ErrorKind::BackendUnavailable(_) => DetectError::DiedOnProbe(error),
@@ -88,7 +88,7 @@ pub(super) async fn open_stateful(
     opening: &Opening,
     background: &Handle,
 ) -> Result<(Arc<Link>, PeerFacts), Error> {
-    let link = Link::start(pipe, opening.most_in_flight, background);
+    let link = Link::start(pipe, opening, background);
     let opened = async {
         let answer = initialize(&link, opening).await?.answer().await?;
         settle_stateful(&link, &answer).await
@@ -103,7 +103,7 @@ pub(super) async fn open_stateless(
     opening: &Opening,
     background: &Handle,
 ) -> Result<(Arc<Link>, PeerFacts), Error> {
-    let link = Link::start(pipe, opening.most_in_flight, background);
+    let link = Link::start(pipe, opening, background);
     link.shared.set_era(Era::Stateless);
     let opened = async {
         let answer = probe(&link, &Method::ServerDiscover, opening)
@@ -236,6 +236,7 @@ fn revisions(list: &RawJson) -> impl Iterator<Item = Option<Revision>> {
 async fn settle_stateful(link: &Link, result: &RawJson) -> Result<PeerFacts, Error> {
     let facts = greeting::read_initialized(&link.shared.backend, result)?;
     link.shared.set_era(Era::Stateful);
+    link.shared.questions.speak(facts.revision);
     link.notify(&Method::Initialized, &RawJson::empty_object())
         .await?;
     Ok(facts)
@@ -265,10 +266,11 @@ async fn probe(link: &Arc<Link>, method: &Method, opening: &Opening) -> Result<C
 async fn send_quietly(link: &Arc<Link>, method: &Method, params: RawJson) -> Result<Call, Error> {
     let sending = Sending {
         method,
-        params: |_: &Id| params,
+        params: |_| params,
         wants: Wants::default(),
         acknowledged: None,
         cancellable: false,
+        interactive: None,
     };
     link.send(sending).await
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use isthmus_exchange::{BoxFuture, Error, ErrorKind, PeerFacts, Reply};
 use isthmus_protocol::object::assemble;
 use isthmus_protocol::params::{TraceStamp, stamp_stateful};
-use isthmus_protocol::{Id, Method, RawJson};
+use isthmus_protocol::{Method, RawJson};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, broadcast};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use super::link::{Link, Sending};
 use super::opening::{self, Opening};
 use super::pipe::Pipe;
 use crate::conversation::{Conversation, Outgoing, PeerNotice, Watch};
+use crate::traffic::progress_token;
 
 /// How long a subscription may take.
 const SUBSCRIBE: Duration = Duration::from_secs(30);
@@ -57,8 +58,14 @@ impl StatefulDuplex {
             trace,
             capabilities: _,
             tool: _,
-            asker: _,
+            asker,
         } = outgoing;
+        let interactive = self
+            .link
+            .shared
+            .questions
+            .begin(&method, &params, asker)
+            .await;
         let trace = TraceStamp {
             parent: trace.parent.as_deref(),
             state: trace.state.as_deref(),
@@ -66,10 +73,14 @@ impl StatefulDuplex {
         };
         let sending = Sending {
             method: &method,
-            params: |id: &Id| stamp_stateful(&params, wants.progress.then(|| id.raw()), trace),
+            params: |id: u64| {
+                let token = wants.progress.then(|| progress_token(id));
+                stamp_stateful(&params, token.as_ref(), trace)
+            },
             wants,
             acknowledged: None,
             cancellable: true,
+            interactive,
         };
         let call = self.link.send(sending).await?;
         call.reply(Reading::Stateful).await
@@ -132,6 +143,14 @@ impl Conversation for StatefulDuplex {
 
     fn watch(self: Arc<Self>, wanted: Watch) -> BoxFuture<'static, Result<Watch, Error>> {
         Box::pin(async move { self.rewatch(wanted).await })
+    }
+
+    fn roots_changed(self: Arc<Self>) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(async move {
+            let params = RawJson::empty_object();
+            let told = self.link.notify(&Method::RootsListChanged, &params);
+            told.await
+        })
     }
 
     /// A pipe carries whatever the server says.

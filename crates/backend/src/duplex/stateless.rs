@@ -7,7 +7,7 @@ use std::time::Duration;
 use isthmus_exchange::{BoxFuture, Error, ErrorKind, PeerFacts, Reply};
 use isthmus_protocol::object::{assemble, assemble_array, elements, member, member_at, text};
 use isthmus_protocol::params::{StatelessStamp, TraceStamp, stamp_stateless};
-use isthmus_protocol::{Id, Method, RawJson, Revision};
+use isthmus_protocol::{Method, RawJson, Revision};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use super::link::{Link, Sending};
 use super::opening::{self, Opening};
 use super::pipe::Pipe;
 use crate::conversation::{Conversation, Outgoing, PeerNotice, Watch};
+use crate::traffic::progress_token;
 
 /// How long the acknowledgement of a listen may take.
 const ACKNOWLEDGE: Duration = Duration::from_secs(30);
@@ -68,13 +69,14 @@ impl StatelessDuplex {
             tool: _,
             asker: _,
         } = outgoing;
-        let stamped = |id: &Id| {
+        let stamped = |id: u64| {
+            let token = wants.progress.then(|| progress_token(id));
             let stamp = StatelessStamp {
                 revision: Revision::LATEST,
                 capabilities: &capabilities,
                 client_info: &self.client_info,
                 log_level: wants.log_level,
-                progress_token: wants.progress.then(|| id.raw()),
+                progress_token: token.as_ref(),
                 trace: TraceStamp {
                     parent: trace.parent.as_deref(),
                     state: trace.state.as_deref(),
@@ -89,6 +91,7 @@ impl StatelessDuplex {
             wants,
             acknowledged,
             cancellable: true,
+            interactive: None,
         };
         self.link.send(sending).await
     }

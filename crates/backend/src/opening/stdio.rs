@@ -236,6 +236,10 @@ impl Conversation for Supervised {
         self.conversation.clone().watch(wanted)
     }
 
+    fn roots_changed(self: Arc<Self>) -> BoxFuture<'static, Result<(), Error>> {
+        self.conversation.clone().roots_changed()
+    }
+
     fn hears(&self) -> bool {
         self.conversation.hears()
     }

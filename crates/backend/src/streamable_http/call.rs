@@ -1,23 +1,26 @@
 //! One request and what comes back for it, in either era.
 //!
-//! Reads the answer as it arrives: progress and logs of the request become events in their order, everything else that
-//! is not the response goes to the conversation. Owns the request's end: when it is dropped before that, the
+//! Reads the answer as it arrives: progress, logs and questions of the request become events in their order, everything
+//! else that is not the response goes to the conversation. Owns the request's end: when it is dropped before that, the
 //! conversation is told to cancel.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use isthmus_exchange::{BackendName, BoxFuture, Error, Event, Outcome, Progress, Reply, Step};
+use isthmus_exchange::{BackendName, BoxFuture, Error, Event, Outcome, Question, Reply, Step};
 use isthmus_protocol::message::{Incoming, Message, MessageError, parse_incoming};
 use isthmus_protocol::sse::SseEvent;
 use isthmus_protocol::{JsonRpcError, Method, RawJson};
-use tokio::sync::mpsc;
 
 use super::answer::{Answered, Content};
 use super::event_stream::{EventStream, StreamEnd};
 use super::failure::{self, Failure};
+use crate::asking::is_question;
+use crate::call_buffer::{self, CallBuffer};
+use crate::questions::{Asked, Interactive};
 use crate::traffic;
 
 /// What differs between the eras.
@@ -31,6 +34,9 @@ pub(super) trait Hop: Send + Sync + 'static {
     /// What the head of a response says about the request, where it says more than the body: credentials, a session
     /// that is gone.
     fn refusal(&self, answered: &Answered) -> Option<Error>;
+
+    /// A question on the stream of `call`; to be asked if it is returned.
+    fn asked(self: &Arc<Self>, call: Option<&Interactive>, asked: Asked) -> Option<Question>;
 
     /// A message that is neither the response nor belongs to the request.
     fn aside(self: &Arc<Self>, message: Message);
@@ -78,8 +84,12 @@ pub(super) struct Call<H: Hop> {
     method: Method,
     id: u64,
     wants_progress: bool,
-    /// Progress that arrived on another stream.
-    strayed: Option<mpsc::Receiver<Progress>>,
+    /// What arrived on another stream.
+    strayed: Option<Arc<CallBuffer>>,
+    /// Present while the backend may ask.
+    interactive: Option<Interactive>,
+    /// Its stream was opened again.
+    resumed: bool,
     stage: Stage,
     arrived: VecDeque<Result<Message, MessageError>>,
     place: Place,
@@ -107,6 +117,8 @@ impl<H: Hop> Call<H> {
             id,
             wants_progress: false,
             strayed: None,
+            interactive: None,
+            resumed: false,
             stage: Stage::Awaiting(awaiting),
             arrived: VecDeque::new(),
             place: Place::default(),
@@ -114,10 +126,20 @@ impl<H: Hop> Call<H> {
         }
     }
 
-    /// The same call for a caller who wants progress, of which some may arrive at `strayed`.
-    pub(super) fn with_progress(mut self, strayed: Option<mpsc::Receiver<Progress>>) -> Self {
-        self.wants_progress = true;
+    /// The same call for a caller who wants progress.
+    pub(super) const fn with_progress(mut self, wanted: bool) -> Self {
+        self.wants_progress = wanted;
+        self
+    }
+
+    /// The same call, of which some may arrive at `strayed`, and during which the backend may ask.
+    pub(super) fn with_strayed(
+        mut self,
+        strayed: Option<Arc<CallBuffer>>,
+        interactive: Option<Interactive>,
+    ) -> Self {
         self.strayed = strayed;
+        self.interactive = interactive;
         self
     }
 
@@ -144,6 +166,7 @@ impl<H: Hop> Call<H> {
             Ok(Next::Event(event)) => Step::Event(event),
             Ok(Next::Response(outcome)) => {
                 self.finished = true;
+                self.interactive = None;
                 if let Stage::Streaming(stream) = std::mem::replace(&mut self.stage, Stage::Read) {
                     stream.finish();
                 }
@@ -168,7 +191,7 @@ impl<H: Hop> Call<H> {
             }
             let arrival = tokio::select! {
                 biased;
-                Some(progress) = next_strayed(&mut self.strayed) => return Ok(Next::Event(Event::Progress(progress))),
+                event = next_strayed(self.strayed.as_deref()) => return Ok(Next::Event(event)),
                 arrival = self.stage.arrival() => arrival,
             };
             match arrival {
@@ -178,7 +201,10 @@ impl<H: Hop> Call<H> {
                     self.read(&event.data);
                 }
                 Arrival::Event(Err(end)) => self.go_on_after(end)?,
-                Arrival::Resumed(Ok(stream)) => self.stage = Stage::Streaming(stream),
+                Arrival::Resumed(Ok(stream)) => {
+                    self.resumed = true;
+                    self.stage = Stage::Streaming(stream);
+                }
                 Arrival::Resumed(Err((error, again))) => self.resume(error, again)?,
                 Arrival::Nothing => {
                     return Err(Failure::lost(
@@ -287,6 +313,12 @@ impl<H: Hop> Call<H> {
                 method: Method::LogMessage,
                 params: Some(params),
             } => traffic::log_record(&params).map(|record| Next::Event(Event::Log(record))),
+            Message::Request { id, method, params } if is_question(&method) => {
+                let mut asked = Asked::new(id, method, params);
+                asked.repeated = self.resumed;
+                let question = self.hop.asked(self.interactive.as_ref(), asked);
+                question.map(|question| Next::Event(Event::Question(question)))
+            }
             other => {
                 self.hop.aside(other);
                 None
@@ -339,6 +371,11 @@ impl<H: Hop> Call<H> {
 impl<H: Hop> Drop for Call<H> {
     fn drop(&mut self) {
         self.hop.ended(self.id, self.finished);
+        if let Some(interactive) = self.interactive.take()
+            && !self.finished
+        {
+            interactive.abandon();
+        }
     }
 }
 
@@ -366,11 +403,17 @@ impl Stage {
     }
 }
 
-async fn next_strayed(strayed: &mut Option<mpsc::Receiver<Progress>>) -> Option<Progress> {
-    match strayed {
-        Some(receiver) => receiver.recv().await,
-        None => std::future::pending().await,
-    }
+async fn next_strayed(strayed: Option<&CallBuffer>) -> Event {
+    std::future::poll_fn(|context| {
+        match strayed.map(|strayed| strayed.poll_take(context)) {
+            Some(Poll::Ready(call_buffer::Arrival::Event(event))) => Poll::Ready(event),
+            // Nobody puts an answer there.
+            Some(Poll::Ready(call_buffer::Arrival::Answer(_)) | Poll::Pending) | None => {
+                Poll::Pending
+            }
+        }
+    })
+    .await
 }
 
 /// A backend that ends the stream as often as this without saying anything will not answer any more.

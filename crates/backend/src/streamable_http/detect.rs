@@ -10,7 +10,7 @@ use isthmus_protocol::{Era, JsonRpcError, RawJson, Revision, code, headers, obje
 use super::endpoint::Endpoint;
 use super::failure;
 use super::stateful::StatefulHttp;
-use super::stateless::{DISCOVER_ID, discover};
+use super::stateless::discover;
 use crate::greeting::{self, Discovered};
 use crate::sse;
 
@@ -56,18 +56,17 @@ async fn probe(endpoint: &Arc<Endpoint>, capabilities: &RawJson) -> Detected {
         return Detected::Inconclusive(failure::status(backend, status, &answered.headers));
     }
     forget_session(endpoint, &answered.headers);
-    match answered.content.response(backend, DISCOVER_ID).await {
-        Err(failure) => Detected::Inconclusive(failure.error),
-        Ok(Some(Ok(result))) => match greeting::read_discovered(backend, &result) {
+    match answered.response {
+        Some(Ok(result)) => match greeting::read_discovered(backend, &result) {
             Ok(Discovered::Stateless(facts)) => Detected::Stateless(facts),
             Ok(Discovered::Stateful) | Err(_) => handshake(endpoint, capabilities).await,
         },
-        Ok(Some(Err(error))) => match Evidence::of(status, &error) {
+        Some(Err(error)) => match Evidence::of(status, &error) {
             Evidence::None | Evidence::OffersHandshake => handshake(endpoint, capabilities).await,
             // Never `initialize` after one of these (MC-9), and nothing to go on with either.
             Evidence::Stateless => Detected::Inconclusive(Error::answered(backend.clone(), error)),
         },
-        Ok(None) => handshake(endpoint, capabilities).await,
+        None => handshake(endpoint, capabilities).await,
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) async fn listen(session: Arc<Session>) {
     let mut failures = 0;
     let mut heard_before = false;
     loop {
+        let resumed = place.last_event_id.is_some();
         let pause = match session.open_stream(place.last_event_id.as_deref()).await {
             Ok(stream) => {
                 session.hears.store(true, Ordering::Relaxed);
@@ -27,7 +28,7 @@ pub(super) async fn listen(session: Arc<Session>) {
                 heard_before = true;
                 failures = 0;
                 place.fruitless += 1;
-                let end = read(&session, stream, &mut place).await;
+                let end = read(&session, stream, &mut place, resumed).await;
                 tracing::debug!(backend = %session.backend(), %end, "the GET stream ended");
                 pause::before_resuming(session.first_pause(), &place)
             }
@@ -61,7 +62,12 @@ pub(super) async fn listen(session: Arc<Session>) {
     }
 }
 
-async fn read(session: &Arc<Session>, mut stream: EventStream, place: &mut Place) -> StreamEnd {
+async fn read(
+    session: &Arc<Session>,
+    mut stream: EventStream,
+    place: &mut Place,
+    resumed: bool,
+) -> StreamEnd {
     loop {
         let event = match stream.next().await {
             Ok(event) => event,
@@ -72,10 +78,10 @@ async fn read(session: &Arc<Session>, mut stream: EventStream, place: &mut Place
             continue;
         }
         match parse_incoming(&event.data) {
-            Ok(Incoming::Single(message)) => session.aside(message),
+            Ok(Incoming::Single(message)) => session.take(message, resumed),
             Ok(Incoming::Batch(messages)) => {
                 for message in messages.into_iter().flatten() {
-                    session.aside(message);
+                    session.take(message, resumed);
                 }
             }
             Err(error) => {

@@ -10,11 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue};
 use http::{StatusCode, Uri};
-use isthmus_exchange::{BackendName, Error, ItemKind, Outcome, PeerFacts, Progress, Reply};
+use isthmus_exchange::{
+    BackendName, BoxFuture, Error, Event, ItemKind, Outcome, PeerFacts, Question, Reply,
+};
 use isthmus_protocol::message::{Message, write_notification, write_request};
 use isthmus_protocol::params::{TraceStamp, stamp_stateful};
 use isthmus_protocol::{Id, Method, RawJson, ServerCapabilities, headers, object};
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,7 +26,10 @@ use super::endpoint::Endpoint;
 use super::event_stream::EventStream;
 use super::failure::{self, Failure};
 use super::pause;
+use crate::asking::is_question;
+use crate::call_buffer::CallBuffer;
 use crate::conversation::{Outgoing, PeerNotice};
+use crate::questions::{self, Asked, Interactive, Questions, Wire};
 use crate::{outcome, traffic};
 
 /// One session with a stateful backend.
@@ -40,8 +45,9 @@ pub(super) struct Session {
     pub(super) closed: CancellationToken,
     pub(super) hears: AtomicBool,
     /// Calls that want progress, which some backends send on the GET stream.
-    progress: Mutex<HashMap<u64, mpsc::Sender<Progress>>>,
-    /// Answers to requests of the backend that are being sent.
+    progress: Mutex<HashMap<u64, Arc<CallBuffer>>>,
+    questions: Arc<Questions>,
+    /// Answers to requests of the backend that are being sent and that nobody waits for.
     answering: Arc<Semaphore>,
     deliveries: TaskTracker,
 }
@@ -71,8 +77,10 @@ impl Session {
         url: Uri,
         facts: PeerFacts,
         headers: SessionHeaders,
+        questions: Arc<Questions>,
         used: u64,
     ) -> Self {
+        questions.speak(facts.revision);
         Self {
             endpoint,
             url,
@@ -83,6 +91,7 @@ impl Session {
             closed: CancellationToken::new(),
             hears: AtomicBool::new(false),
             progress: Mutex::default(),
+            questions,
             answering: Arc::new(Semaphore::new(ANSWERS)),
             deliveries: TaskTracker::new(),
         }
@@ -112,13 +121,15 @@ impl Session {
 
     /// Sends a request and waits until its answer begins.
     pub(super) async fn request(self: Arc<Self>, outgoing: Outgoing) -> Result<Reply, Error> {
+        let (method, asker) = (&outgoing.method, outgoing.asker);
+        let interactive = self.questions.begin(method, &outgoing.params, asker).await;
         if self.closed.is_cancelled() {
             return Err(failure::session_gone(self.backend()));
         }
-        // Ids are never used twice in a session (LC-5); they serve as progress tokens too.
+        // Ids are never used twice in a session (LC-5); they make progress tokens too.
         let id = self.ids.fetch_add(1, Ordering::Relaxed) + 1;
         let wants_progress = outgoing.wants.progress;
-        let token = wants_progress.then(|| Id::number(id).raw().clone());
+        let token = wants_progress.then(|| traffic::progress_token(id));
         let trace = TraceStamp {
             parent: outgoing.trace.parent.as_deref(),
             state: outgoing.trace.state.as_deref(),
@@ -128,12 +139,20 @@ impl Session {
         let body = write_request(&Id::number(id), &outgoing.method, &params);
         let session = Arc::clone(&self);
         let awaiting = Box::pin(async move { session.post(body).await });
-        let strayed = wants_progress.then(|| self.expect_progress(id));
-        let mut call = Call::new(self, outgoing.method, id, awaiting);
-        if wants_progress {
-            call = call.with_progress(strayed);
+        let strayed = (wants_progress || interactive.is_some()).then(Arc::<CallBuffer>::default);
+        if let Some(strayed) = &strayed {
+            if wants_progress {
+                lock(&self.progress).insert(id, Arc::clone(strayed));
+            }
+            if let Some(interactive) = &interactive {
+                interactive.sent(id, Arc::clone(strayed));
+            }
         }
-        call.begin().await
+        Call::new(self, outgoing.method, id, awaiting)
+            .with_progress(wants_progress)
+            .with_strayed(strayed, interactive)
+            .begin()
+            .await
     }
 
     /// Sends a notification and waits until it is accepted.
@@ -260,25 +279,31 @@ impl Session {
         }
     }
 
-    fn expect_progress(&self, id: u64) -> mpsc::Receiver<Progress> {
-        let (sender, receiver) = mpsc::channel(STRAYED);
-        lock(&self.progress).insert(id, sender);
-        receiver
+    /// Takes what belongs to no call, as far as can be seen. `resumed` if it came on a stream that was opened again.
+    pub(super) fn take(self: &Arc<Self>, message: Message, resumed: bool) {
+        match message {
+            Message::Request { id, method, params } if is_question(&method) => {
+                let mut asked = Asked::new(id, method, params);
+                asked.repeated = resumed;
+                questions::take_unbound(self, asked);
+            }
+            other => self.aside(other),
+        }
     }
 
-    fn answer(self: &Arc<Self>, id: &Id, method: &Method) {
-        let Ok(place) = Arc::clone(&self.answering).try_acquire_owned() else {
-            tracing::debug!(backend = %self.backend(), %method, "too many requests of the backend at once, one ignored");
-            return;
-        };
-        let answer = traffic::answer_to(id, method);
-        let session = Arc::clone(self);
-        self.deliver(async move {
-            if let Err(failure) = session.post(answer).await {
-                tracing::debug!(backend = %session.backend(), error = %failure.error, "an answer was not delivered");
-            }
-            drop(place);
-        });
+    /// Sends a response. `Err` says why not, and whether trying once more makes sense.
+    async fn post_response(&self, response: Bytes) -> Result<(), (Error, bool)> {
+        let answered = self.post(response).await;
+        let answered = answered.map_err(|failure| (failure.error, true))?;
+        let status = answered.status;
+        if status.is_success() {
+            return Ok(());
+        }
+        let error = self
+            .refusal(&answered)
+            .unwrap_or_else(|| failure::status(self.backend(), status, &answered.headers));
+        let later = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        Err((error, later))
     }
 
     fn cancel(self: &Arc<Self>, id: u64) {
@@ -317,9 +342,13 @@ impl Hop for Session {
         None
     }
 
+    fn asked(self: &Arc<Self>, call: Option<&Interactive>, asked: Asked) -> Option<Question> {
+        questions::take_on_call(self, call, asked)
+    }
+
     fn aside(self: &Arc<Self>, message: Message) {
         match message {
-            Message::Request { id, method, .. } => self.answer(&id, &method),
+            Message::Request { id, method, .. } => self.owe(traffic::answer_to(&id, &method)),
             Message::Notification {
                 method: Method::Progress,
                 params,
@@ -328,8 +357,15 @@ impl Hop for Session {
                     return;
                 };
                 if let Some(call) = lock(&self.progress).get(&token) {
-                    // A full queue loses the newest: the next one says as much.
-                    let _ = call.try_send(progress);
+                    call.push(Event::Progress(progress));
+                }
+            }
+            Message::Notification {
+                method: Method::Cancelled,
+                params: Some(params),
+            } => {
+                if let Some(id) = object::member(&params, "requestId").and_then(Id::from_raw) {
+                    self.questions.withdraw(&id);
                 }
             }
             Message::Notification { method, params } => {
@@ -374,6 +410,46 @@ impl Hop for Session {
         if !finished && !self.closed.is_cancelled() {
             self.cancel(id);
         }
+    }
+}
+
+impl Wire for Session {
+    fn questions(&self) -> &Arc<Questions> {
+        &self.questions
+    }
+
+    fn owe(self: &Arc<Self>, response: Bytes) {
+        let Ok(place) = Arc::clone(&self.answering).try_acquire_owned() else {
+            tracing::debug!(backend = %self.backend(), "too many requests of the backend at once, one ignored");
+            return;
+        };
+        let session = Arc::clone(self);
+        self.deliver(async move {
+            if let Err((error, _)) = session.post_response(response).await {
+                tracing::debug!(backend = %session.backend(), %error, "an answer was not delivered");
+            }
+            drop(place);
+        });
+    }
+
+    fn respond(self: Arc<Self>, response: Bytes) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            // Its call waits for it, so it is worth more than one attempt. A second copy does no harm.
+            for attempt in 1.. {
+                let Err((error, later)) = self.post_response(response.clone()).await else {
+                    return;
+                };
+                tracing::debug!(backend = %self.backend(), %error, attempt, "an answer was not delivered");
+                if !later || attempt >= ATTEMPTS {
+                    return;
+                }
+                tokio::time::sleep(pause::after_failures(self.first_pause(), attempt)).await;
+            }
+        })
+    }
+
+    fn run(&self, work: impl Future<Output = ()> + Send + 'static) {
+        Self::run(self, work);
     }
 }
 
@@ -424,7 +500,7 @@ impl fmt::Debug for Session {
 const NOTICES: usize = 32;
 /// Answers to the backend's own requests on their way at once.
 const ANSWERS: usize = 16;
-/// Progress from another stream that waits to be read.
-const STRAYED: usize = 16;
+/// How often an answer is sent that does not arrive.
+const ATTEMPTS: u32 = 5;
 const CANCELLING: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(2);

@@ -20,6 +20,7 @@ use super::get_stream;
 use super::session::{Session, SessionHeaders};
 use crate::conversation::{Conversation, Outgoing, PeerNotice, Watch};
 use crate::greeting;
+use crate::questions::Questions;
 
 /// A session with a stateful backend over Streamable HTTP.
 ///
@@ -110,7 +111,9 @@ impl StatefulHttp {
         };
         let facts = greeting::read_initialized(backend, &result)?;
         let headers = session_headers(endpoint, &facts, session_id)?;
-        let session = Session::new(Arc::clone(endpoint), url, facts, headers, INITIALIZE_ID);
+        let questions = Questions::new(backend.clone(), capabilities);
+        let endpoint = Arc::clone(endpoint);
+        let session = Session::new(endpoint, url, facts, headers, questions, INITIALIZE_ID);
         session.notify(&Method::Initialized, None).await?;
         let session = Arc::new(session);
         session.run(get_stream::listen(Arc::clone(&session)));
@@ -230,6 +233,13 @@ impl Conversation for StatefulHttp {
                 lists: wanted.lists && announces,
                 uris: subscribed.clone(),
             })
+        })
+    }
+
+    fn roots_changed(self: Arc<Self>) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(async move {
+            let told = self.session.notify(&Method::RootsListChanged, None);
+            told.await
         })
     }
 

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue};
-use isthmus_exchange::{BackendName, BoxFuture, Error, Outcome, PeerFacts, Reply};
+use isthmus_exchange::{BackendName, BoxFuture, Error, Outcome, PeerFacts, Question, Reply};
 use isthmus_protocol::message::{Message, write_request};
 use isthmus_protocol::params::{StatelessStamp, TraceStamp, stamp_stateless};
-use isthmus_protocol::{Id, Method, RawJson, Revision, headers};
+use isthmus_protocol::{Id, JsonRpcError, Method, RawJson, Revision, code, headers, object};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -22,6 +23,8 @@ use super::{listen, request_headers};
 use crate::conversation::{Conversation, Outgoing, PeerNotice, Watch};
 use crate::greeting::{self, Discovered};
 use crate::outcome;
+use crate::questions::{Asked, Interactive};
+use crate::traffic::progress_token;
 
 /// Conversation with a stateless backend over Streamable HTTP. Opens nothing until something is sent.
 ///
@@ -81,12 +84,7 @@ impl StatelessHttp {
             if failure::says_it_all(answered.status) {
                 return Err(refused);
             }
-            match answered
-                .content
-                .response(backend, DISCOVER_ID)
-                .await
-                .map_err(|failure| failure.error)?
-            {
+            match answered.response {
                 Some(Ok(result)) => match greeting::read_discovered(backend, &result)? {
                     Discovered::Stateless(facts) => Ok(Self::new(endpoint, facts)),
                     Discovered::Stateful => {
@@ -112,8 +110,36 @@ impl StatelessHttp {
     }
 }
 
-/// Sends `server/discover` with the id [`DISCOVER_ID`].
-pub(super) async fn discover(endpoint: &Endpoint) -> Result<Answered, Failure> {
+/// What came back for `server/discover`.
+#[derive(Debug)]
+pub(super) struct Introduced {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// `None` if there was no JSON-RPC response, or the status says it all.
+    pub(super) response: Option<Result<RawJson, JsonRpcError>>,
+}
+
+/// Sends `server/discover`; once more if the backend refuses its revision and yet names it as one that it speaks (MC-9).
+pub(super) async fn discover(endpoint: &Endpoint) -> Result<Introduced, Failure> {
+    let introduced = discover_once(endpoint).await?;
+    match &introduced.response {
+        Some(Err(error)) if names(error, Revision::LATEST) => discover_once(endpoint).await,
+        _ => Ok(introduced),
+    }
+}
+
+/// Whether an error says that the peer speaks `revision`.
+fn names(error: &JsonRpcError, revision: Revision) -> bool {
+    let supported = error
+        .data
+        .as_ref()
+        .and_then(|data| object::member(data, "supported"))
+        .and_then(|supported| supported.read::<Vec<String>>().ok());
+    error.code == code::UNSUPPORTED_PROTOCOL_VERSION
+        && supported.is_some_and(|versions| versions.iter().any(|text| text == revision.as_str()))
+}
+
+async fn discover_once(endpoint: &Endpoint) -> Result<Introduced, Failure> {
     let stamp = StatelessStamp {
         revision: Revision::LATEST,
         capabilities: &RawJson::empty_object(),
@@ -127,7 +153,18 @@ pub(super) async fn discover(endpoint: &Endpoint) -> Result<Answered, Failure> {
     request_headers::add(&mut headers, &Method::ServerDiscover, &params, None);
     let body = write_request(&Id::number(DISCOVER_ID), &Method::ServerDiscover, &params);
     let response = endpoint.post_in_turn(headers, body).await?;
-    answer::read(endpoint.backend(), response, endpoint.limits()).await
+    let answered = answer::read(endpoint.backend(), response, endpoint.limits()).await?;
+    let response = if failure::says_it_all(answered.status) {
+        None
+    } else {
+        let backend = endpoint.backend();
+        answered.content.response(backend, DISCOVER_ID).await?
+    };
+    Ok(Introduced {
+        status: answered.status,
+        headers: answered.headers,
+        response,
+    })
 }
 
 fn headers_of(endpoint: &Endpoint, revision: Revision) -> HeaderMap {
@@ -160,13 +197,14 @@ impl Peer {
 
     /// Sends a request with the id `id`, envelope and headers (MC-1, MC-2), and waits for the head of the response.
     pub(super) async fn post(&self, id: u64, outgoing: &Outgoing) -> Result<Answered, Failure> {
+        let token = outgoing.wants.progress.then(|| progress_token(id));
         let id = Id::number(id);
         let stamp = StatelessStamp {
             revision: self.facts.revision,
             capabilities: &outgoing.capabilities,
             client_info: self.endpoint.client_info(),
             log_level: outgoing.wants.log_level,
-            progress_token: outgoing.wants.progress.then_some(id.raw()),
+            progress_token: token.as_ref(),
             trace: TraceStamp {
                 parent: outgoing.trace.parent.as_deref(),
                 state: outgoing.trace.state.as_deref(),
@@ -214,6 +252,12 @@ impl Hop for Peer {
             .then(|| failure::status(self.backend(), status, &answered.headers))
     }
 
+    fn asked(self: &Arc<Self>, _call: Option<&Interactive>, asked: Asked) -> Option<Question> {
+        // It gets no answer: a stateless client sends no responses (MC-4).
+        tracing::debug!(backend = %self.backend(), method = %asked.method, "a stateless server must not ask so");
+        None
+    }
+
     fn aside(self: &Arc<Self>, message: Message) {
         // What belongs to no request travels on listen streams, and there are no requests to us (MS-5).
         tracing::debug!(backend = %self.backend(), ?message, "ignored what does not belong to the request");
@@ -240,10 +284,7 @@ impl Conversation for StatelessHttp {
         let wants_progress = outgoing.wants.progress;
         let hop = Arc::clone(&peer);
         let awaiting = Box::pin(async move { peer.post(id, &outgoing).await });
-        let mut call = Call::new(hop, method, id, awaiting);
-        if wants_progress {
-            call = call.with_progress(None);
-        }
+        let call = Call::new(hop, method, id, awaiting).with_progress(wants_progress);
         Box::pin(call.begin())
     }
 
@@ -292,6 +333,6 @@ impl fmt::Debug for Peer {
 }
 
 /// The id of the request that [`discover`] sends.
-pub(super) const DISCOVER_ID: u64 = 1;
+const DISCOVER_ID: u64 = 1;
 /// Notices kept for a receiver that is behind.
 const NOTICES: usize = 32;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod detection;
+mod questions;
 mod traffic;
 mod watching;
 

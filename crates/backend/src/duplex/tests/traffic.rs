@@ -55,7 +55,7 @@ async fn a_caller_who_wants_no_progress_sends_no_token_and_hears_none() {
     assert_eq!(params, json!({"name": "x"}));
     peer.notify(
         "notifications/progress",
-        json!({"progressToken": id, "progress": 1}),
+        json!({"progressToken": (1 << 30) + id.as_u64().unwrap(), "progress": 1}),
     )
     .await;
     peer.answer(&id, json!({})).await;
@@ -129,7 +129,7 @@ async fn changes_reach_whoever_follows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stateful_servers_ping_is_answered_and_its_questions_are_refused_readably() {
+async fn a_stateful_servers_ping_is_answered_and_what_no_client_declared_is_refused_at_once() {
     let (_conversation, mut peer) = stateful().await;
     peer.say(json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}))
         .await;
@@ -137,24 +137,17 @@ async fn a_stateful_servers_ping_is_answered_and_its_questions_are_refused_reada
         peer.hear().await,
         json!({"jsonrpc": "2.0", "id": 1, "result": {}})
     );
-    for method in [
-        "elicitation/create",
-        "sampling/createMessage",
-        "roots/list",
-        "x/y",
-    ] {
+    let begun = Instant::now();
+    for method in ["elicitation/create", "sampling/createMessage", "x/y"] {
         peer.say(json!({"jsonrpc": "2.0", "id": "q", "method": method, "params": {}}))
             .await;
         let refusal = peer.hear().await;
         assert_eq!(refusal["id"], "q");
         assert_eq!(refusal["error"]["code"], -32601);
-        assert!(
-            refusal["error"]["message"]
-                .as_str()
-                .unwrap()
-                .contains(method)
-        );
+        let message = refusal["error"]["message"].as_str().unwrap();
+        assert!(message.contains(method), "{message}");
     }
+    assert!(begun.elapsed() < Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,7 +236,10 @@ async fn a_stateless_request_describes_itself_and_its_result_loses_what_belongs_
         json!({"elicitation": {}})
     );
     assert_eq!(meta["io.modelcontextprotocol/logLevel"], "info");
-    assert_eq!(meta["progressToken"], id);
+    assert_eq!(
+        meta["progressToken"],
+        json!((1 << 30) + id.as_u64().unwrap())
+    );
     peer.answer(
         &id,
         json!({"x": 1, "resultType": "complete", "ttlMs": 7, "cacheScope": "public"}),

@@ -3,6 +3,7 @@
 use isthmus_exchange::ErrorKind;
 
 use super::*;
+use crate::scripted::Received;
 use crate::streamable_http::{Detected, detect};
 
 fn begin(backend: &ScriptedBackend) -> JoinHandle<Detected> {
@@ -115,6 +116,33 @@ async fn after_an_error_of_a_stateless_server_there_is_no_handshake() {
         matches!(error.kind(), ErrorKind::Answered { .. }),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_a_revision_and_yet_names_it_is_asked_once_more() {
+    let refuse = |discover: Received| {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":-32022,"message":"x","data":{{"supported":["2026-07-28"],"requested":"2026-07-28"}}}}}}"#,
+            discover.id()
+        );
+        discover.answer_json(400, body);
+    };
+    let mut backend = ScriptedBackend::start().await;
+    let detecting = begin(&backend);
+    refuse(backend.post_of("server/discover").await);
+    backend.post_of("server/discover").await.answer_result(
+        r#"{"supportedVersions":["2026-07-28"],"capabilities":{},"resultType":"complete"}"#,
+    );
+    assert!(matches!(detecting.await.unwrap(), Detected::Stateless(_)));
+
+    let mut backend = ScriptedBackend::start().await;
+    let detecting = begin(&backend);
+    refuse(backend.post_of("server/discover").await);
+    refuse(backend.post_of("server/discover").await);
+    assert!(matches!(
+        detecting.await.unwrap(),
+        Detected::Inconclusive(_)
+    ));
 }
 
 #[tokio::test]

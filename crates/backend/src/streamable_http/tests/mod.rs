@@ -8,6 +8,7 @@
 mod detection;
 mod get_streams;
 mod listening;
+mod questions;
 mod refusals;
 mod resuming;
 mod sessions;
@@ -27,6 +28,7 @@ use tokio::task::JoinHandle;
 use super::{Endpoint, StatefulHttp, StatelessHttp};
 use crate::conversation::{Conversation, Outgoing};
 use crate::scripted::{ScriptedBackend, json};
+use crate::traffic;
 
 /// A session opened with 2025-11-25 and the id `s-1`; its GET waits to be answered.
 async fn open_session(backend: &mut ScriptedBackend) -> Arc<StatefulHttp> {
@@ -91,6 +93,11 @@ fn complete(outcome: Outcome) -> RawJson {
         Outcome::Complete(complete) => complete.result,
         Outcome::InputRequired(_) | Outcome::Task(_) => panic!("not complete: {outcome:?}"),
     }
+}
+
+/// Our progress token for the request with this id.
+fn token_of(id: &str) -> String {
+    traffic::progress_token(id.parse().unwrap()).to_string()
 }
 
 async fn next_progress(reply: &mut Reply) -> String {

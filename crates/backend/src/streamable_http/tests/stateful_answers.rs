@@ -75,11 +75,12 @@ async fn progress_that_nobody_wanted_is_left_out() {
     let calling = send(&session, call("a"));
     let post = backend.post().await;
     let id = post.id();
+    let token = token_of(&id);
     assert!(post.json()["params"].get("_meta").is_none());
     let stream = post.open_stream();
     stream
         .event(&format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{id},"progress":1}}}}"#
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1}}}}"#
         ))
         .await;
     stream.result(&id, "{}").await;
@@ -140,8 +141,9 @@ async fn a_batch_is_unpacked() {
     let calling = send(&session, call_with_progress("a"));
     let post = backend.post().await;
     let id = post.id();
+    let token = token_of(&id);
     let body = format!(
-        r#"[{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{id},"progress":1}}}},
+        r#"[{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1}}}},
             {{"jsonrpc":"2.0","id":{id},"result":{{"c":3}}}}]"#
     );
     post.answer_json(200, body);
@@ -172,7 +174,7 @@ async fn a_json_rpc_error_counts_at_any_status() {
 }
 
 #[tokio::test]
-async fn requests_of_the_backend_are_answered_without_asking_anybody() {
+async fn without_anybody_to_ask_requests_of_the_backend_are_answered_at_once() {
     let mut backend = ScriptedBackend::start().await;
     let session = open_session(&mut backend).await;
     let calling = send(&session, call("a"));
@@ -191,7 +193,7 @@ async fn requests_of_the_backend_are_answered_without_asking_anybody() {
         .await;
     let refusal = backend.post().await;
     assert_eq!(refusal.json()["id"], 7);
-    assert_eq!(refusal.json()["error"]["code"], -32601);
+    assert_eq!(refusal.json()["error"]["code"], -32602);
     assert!(
         refusal.json()["error"]["message"]
             .as_str()

@@ -9,10 +9,11 @@ async fn dropping_a_reply_cancels_by_our_id() {
     let calling = send(&session, call_with_progress("a"));
     let post = backend.post().await;
     let id = post.id();
+    let token = token_of(&id);
     let stream = post.open_stream();
     stream
         .event(&format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{id},"progress":1}}}}"#
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1}}}}"#
         ))
         .await;
     drop(calling.await.unwrap().unwrap());

@@ -57,11 +57,12 @@ async fn events_of_a_stream_come_in_their_order() {
     let calling = send(&conversation, call_with_progress("a"));
     let post = backend.post().await;
     let id = post.id();
+    let token = token_of(&id);
     let stream = post.open_stream();
     for at in [1, 2] {
         stream
             .event(&format!(
-                r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{id},"progress":{at}}}}}"#
+                r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":{at}}}}}"#
             ))
             .await;
     }

@@ -57,7 +57,10 @@ async fn a_request_describes_itself_in_its_body_and_headers() {
         "isthmus"
     );
     assert_eq!(meta["io.modelcontextprotocol/logLevel"], "info");
-    assert_eq!(meta["progressToken"], body["id"]);
+    assert_eq!(
+        meta["progressToken"].to_string(),
+        token_of(&body["id"].to_string())
+    );
     assert_eq!(
         meta["traceparent"],
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -72,11 +75,11 @@ async fn dropping_a_reply_closes_its_stream_and_says_nothing() {
     let conversation = stateless(&backend.endpoint());
     let calling = send(&conversation, call_with_progress("a"));
     let post = backend.post().await;
-    let id = post.id();
+    let token = token_of(&post.id());
     let stream = post.open_stream();
     stream
         .event(&format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{id},"progress":1}}}}"#
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1}}}}"#
         ))
         .await;
     drop(calling.await.unwrap().unwrap());

@@ -1,7 +1,7 @@
 //! What has arrived for one call and was not taken yet.
 //!
-//! The dispatcher never waits for a slow caller: what does not fit any more is left out, oldest first, superseded
-//! progress before log messages. The answer is never left out.
+//! Whoever reads for all calls never waits for a slow caller: what does not fit any more is left out, oldest first,
+//! superseded progress before log messages. The answer is never left out, nor is a question, of which there are not many.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -11,17 +11,17 @@ use std::task::{Context, Poll, Waker};
 use isthmus_exchange::{Error, Event};
 use isthmus_protocol::RawJson;
 
-/// Events that wait at most.
+/// Events that wait at most, without questions.
 const MOST_EVENTS: usize = 64;
-/// Bytes of events that wait at most; a single event may be larger.
+/// Bytes of events that wait at most, without questions; a single event may be larger.
 const MOST_BYTES: usize = 1 << 20;
 
 /// What a call ends with: the `result` object as it came, or why there is none.
-pub(super) type Answer = Result<RawJson, Error>;
+pub(crate) type Answer = Result<RawJson, Error>;
 
 /// What comes out of a buffer.
 #[derive(Debug)]
-pub(super) enum Arrival {
+pub(crate) enum Arrival {
     /// Something on the way.
     Event(Event),
     /// The end; nothing comes after it.
@@ -30,11 +30,13 @@ pub(super) enum Arrival {
 
 /// What has arrived for one call and was not taken yet.
 #[derive(Debug, Default)]
-pub(super) struct CallBuffer(Mutex<Waiting>);
+pub(crate) struct CallBuffer(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
     events: VecDeque<Event>,
+    /// How many of them may be left out, and their bytes.
+    optional: usize,
     bytes: usize,
     answer: Option<Answer>,
     answered: bool,
@@ -43,12 +45,12 @@ struct Waiting {
 
 impl CallBuffer {
     /// Adds an event, and leaves out others if there are too many.
-    pub(super) fn push(&self, event: Event) {
+    pub(crate) fn push(&self, event: Event) {
         let mut waiting = self.lock();
         if waiting.answered {
             return;
         }
-        waiting.bytes += size(&event);
+        waiting.count(&event);
         waiting.events.push_back(event);
         while waiting.is_too_much() {
             waiting.leave_one_out();
@@ -57,7 +59,7 @@ impl CallBuffer {
     }
 
     /// Ends the call. Only the first answer counts.
-    pub(super) fn finish(&self, answer: Answer) {
+    pub(crate) fn finish(&self, answer: Answer) {
         let mut waiting = self.lock();
         if !mem::replace(&mut waiting.answered, true) {
             waiting.answer = Some(answer);
@@ -66,15 +68,15 @@ impl CallBuffer {
     }
 
     /// Whether the answer has arrived.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.lock().answered
     }
 
     /// Takes what comes next. Pending for ever once the answer was taken.
-    pub(super) fn poll_take(&self, context: &Context<'_>) -> Poll<Arrival> {
+    pub(crate) fn poll_take(&self, context: &Context<'_>) -> Poll<Arrival> {
         let mut waiting = self.lock();
         if let Some(event) = waiting.events.pop_front() {
-            waiting.bytes -= size(&event);
+            waiting.uncount(&event);
             return Poll::Ready(Arrival::Event(event));
         }
         if let Some(answer) = waiting.answer.take() {
@@ -91,16 +93,32 @@ impl CallBuffer {
 }
 
 impl Waiting {
+    fn count(&mut self, event: &Event) {
+        if let Some(size) = optional_size(event) {
+            self.optional += 1;
+            self.bytes += size;
+        }
+    }
+
+    fn uncount(&mut self, event: &Event) {
+        if let Some(size) = optional_size(event) {
+            self.optional -= 1;
+            self.bytes -= size;
+        }
+    }
+
     fn is_too_much(&self) -> bool {
-        self.events.len() > 1 && (self.events.len() > MOST_EVENTS || self.bytes > MOST_BYTES)
+        self.optional > 1 && (self.optional > MOST_EVENTS || self.bytes > MOST_BYTES)
     }
 
     fn leave_one_out(&mut self) {
         let older = self.events.len() - 1;
         let progress = |event: &Event| matches!(event, Event::Progress(_));
+        let optional = |event: &Event| optional_size(event).is_some();
         let victim = self.events.iter().take(older).position(progress);
-        if let Some(event) = self.events.remove(victim.unwrap_or(0)) {
-            self.bytes -= size(&event);
+        let victim = victim.or_else(|| self.events.iter().position(optional));
+        if let Some(event) = victim.and_then(|victim| self.events.remove(victim)) {
+            self.uncount(&event);
         }
     }
 
@@ -111,19 +129,20 @@ impl Waiting {
     }
 }
 
-fn size(event: &Event) -> usize {
+/// The bytes of an event that may be left out; `None` for one that may not.
+fn optional_size(event: &Event) -> Option<usize> {
     match event {
-        Event::Progress(progress) => progress.params.len(),
-        Event::Log(record) => record.params.len(),
-        Event::Question(question) => question.params.len(),
-        Event::Acknowledged(_) | Event::Notice(_) => 0,
+        Event::Progress(progress) => Some(progress.params.len()),
+        Event::Log(record) => Some(record.params.len()),
+        Event::Question(_) => None,
+        Event::Acknowledged(_) | Event::Notice(_) => Some(0),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use isthmus_exchange::{LogRecord, Progress};
-    use isthmus_protocol::LogLevel;
+    use isthmus_exchange::{BackendName, LogRecord, Progress, Question};
+    use isthmus_protocol::{LogLevel, Method};
 
     use super::*;
 
@@ -146,6 +165,7 @@ mod tests {
             texts.push(match arrival {
                 Arrival::Event(Event::Progress(progress)) => progress.params.to_string(),
                 Arrival::Event(Event::Log(record)) => record.params.to_string(),
+                Arrival::Event(Event::Question(question)) => question.params.to_string(),
                 Arrival::Answer(Ok(result)) => result.to_string(),
                 other => panic!("{other:?}"),
             });
@@ -177,6 +197,27 @@ mod tests {
         assert_eq!(texts.len(), MOST_EVENTS + 1);
         assert_eq!(texts[0], "\"kept\"");
         assert_eq!(texts[MOST_EVENTS - 1], "{\"progress\":99999}");
+    }
+
+    #[test]
+    fn no_flood_takes_a_question_away_and_no_question_counts_as_one() {
+        let buffer = CallBuffer::default();
+        for number in 0..MOST_EVENTS {
+            let params = RawJson::string(&"q".repeat(number));
+            let backend = BackendName::parse("b").unwrap();
+            let (question, _) = Question::new(backend, Method::RootsList, params);
+            buffer.push(Event::Question(question));
+        }
+        buffer.push(log("kept"));
+        for step in 0..2 * MOST_EVENTS {
+            buffer.push(progress(step));
+        }
+        buffer.push(log(&"x".repeat(MOST_BYTES)));
+        let texts = drain(&buffer);
+        let questions = texts.iter().filter(|text| text.starts_with("\"q"));
+        assert_eq!(questions.count(), MOST_EVENTS - 1);
+        assert_eq!(texts.len(), MOST_EVENTS + 1);
+        assert_eq!(buffer.lock().bytes, 0);
     }
 
     #[test]
