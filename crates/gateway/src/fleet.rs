@@ -132,8 +132,9 @@ impl Fleet {
         })
     }
 
-    /// Ends every backend in an orderly way.
+    /// Ends calls that wait for their clients, who cannot come back any more, and then every backend in an orderly way.
     pub(crate) async fn close(&self) {
+        self.shared.parking.close().await;
         let never = |_: &_| -> Result<Arc<dyn AnyBackend>, std::convert::Infallible> {
             unreachable!("no backend is wanted any more")
         };
