@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use isthmus_exchange::{
     Attachment, Caller, ClientCapabilities, Principal, RouteName, Scope, ScopeId,
 };
@@ -38,7 +39,10 @@ pub struct Session {
     id: Arc<str>,
     route: RouteName,
     opened: Instant,
-    caller: Arc<Caller>,
+    revision: Revision,
+    scope: Arc<Scope>,
+    /// With the claims and scopes of the credential that was shown last.
+    caller: ArcSwap<Caller>,
     lifecycle: Mutex<Lifecycle>,
     in_flight: InFlight,
     questions: Questions,
@@ -78,19 +82,22 @@ impl Session {
             .filter(|info| info.len() <= LONGEST_CLIENT_INFO)
             .map(|info| RawJson::assembled(info.as_bytes().to_vec()));
         let scope = Scope::session(ScopeId(scope), new.principal.id().clone());
+        let scope = Arc::new(scope);
         Self {
             id,
             route: new.route,
             opened: Instant::now(),
-            caller: Arc::new(Caller {
+            revision: new.revision,
+            caller: ArcSwap::from_pointee(Caller {
                 principal: new.principal,
                 revision: new.revision,
                 capabilities: Arc::new(new.capabilities),
                 client_info,
-                scope: Arc::new(scope),
+                scope: Arc::clone(&scope),
                 attachment: Attachment::Live,
                 address: new.address,
             }),
+            scope,
             lifecycle: Mutex::new(Lifecycle::Handshaking),
             in_flight: InFlight::new(IN_FLIGHT),
             questions: Questions::new(first_question, QUESTIONS),
@@ -115,34 +122,53 @@ impl Session {
 
     /// Who the session's requests come from.
     #[must_use]
-    pub const fn caller(&self) -> &Arc<Caller> {
-        &self.caller
+    pub fn caller(&self) -> Arc<Caller> {
+        self.caller.load_full()
+    }
+
+    /// The session's principal has shown a credential again: from now on its claims, scopes and end are those of this one,
+    /// so that what was taken from somebody is not kept by a session, and what was granted is not missing in it.
+    ///
+    /// Must be the principal that the session belongs to.
+    pub fn shown(&self, principal: &Principal) {
+        let caller = self.caller.load();
+        let known = &caller.principal;
+        debug_assert_eq!(known.id(), principal.id(), "a session has one principal");
+        let same = known.claims() == principal.claims()
+            && known.scopes() == principal.scopes()
+            && known.expires() == principal.expires();
+        if !same && known.id() == principal.id() {
+            self.caller.store(Arc::new(Caller {
+                principal: principal.clone(),
+                ..Caller::clone(&caller)
+            }));
+        }
     }
 
     /// The life that things made for the session belong to.
     #[must_use]
-    pub fn scope(&self) -> &Arc<Scope> {
-        &self.caller.scope
+    pub const fn scope(&self) -> &Arc<Scope> {
+        &self.scope
     }
 
     /// The negotiated revision.
     #[must_use]
-    pub fn revision(&self) -> Revision {
-        self.caller.revision
+    pub const fn revision(&self) -> Revision {
+        self.revision
     }
 
     /// Whether broken streams of this session can be resumed: their events have ids, and what was sent is kept for a
     /// while. Part of Streamable HTTP from its first revision on.
     #[must_use]
     pub fn is_resumable(&self) -> bool {
-        self.caller.revision >= Revision::V2025_03_26
+        self.revision >= Revision::V2025_03_26
     }
 
     /// Whether a stream begins with an event that has an id and no data, so that it can be resumed from its very
     /// beginning, and says when to come back. Older clients stumble over the empty data (LS-10, trap 23).
     #[must_use]
     pub fn is_primed(&self) -> bool {
-        self.caller.revision >= Revision::V2025_11_25
+        self.revision >= Revision::V2025_11_25
     }
 
     /// The requests that run.

@@ -103,6 +103,7 @@ pub(crate) async fn message(visit: Visit, incoming: Incoming) -> HttpResponse {
     };
     match body::read(incoming, clients.bounds(), clients.calls()).await {
         Ok(text) => {
+            connection.pipe.shown(&visit.principal);
             connection.pipe.receive(&text).await;
             empty(StatusCode::ACCEPTED)
         }

@@ -97,14 +97,20 @@ impl SessionTable {
     }
 
     /// The session called `id`, if it belongs to this principal and route. A session that this table does not remember
-    /// is rebuilt from its id: the gateway was restarted, a neighbour opened it, or it had to make room.
+    /// is rebuilt from its id: the gateway was restarted, a neighbour opened it, or it had to make room. The session goes
+    /// on with the claims that came now.
     #[must_use]
     pub fn find(&self, id: &str, principal: &Principal, route: &RouteName) -> Option<Arc<Session>> {
         if let Some(session) = self.sessions.pin().get(id) {
-            let theirs =
-                session.caller().principal.id() == principal.id() && session.route() == route;
+            let theirs = session.scope().principal_id() == principal.id()
+                && session.route() == route
+                && !session.is_closed();
+            if !theirs {
+                return None;
+            }
             session.touch();
-            return (theirs && !session.is_closed()).then(|| Arc::clone(session));
+            session.shown(principal);
+            return Some(Arc::clone(session));
         }
         self.rebuild(id, principal, route)
     }
@@ -246,7 +252,7 @@ impl SessionTable {
             .sessions
             .pin()
             .values()
-            .filter(|session| fair || session.caller().principal.id() == principal)
+            .filter(|session| fair || session.scope().principal_id() == principal)
             .filter(|session| !session.is_busy())
             .min_by_key(|session| session.last_used())
             .cloned()
@@ -258,7 +264,7 @@ impl SessionTable {
 
     fn remove(&self, books: &mut Books, session: &Session) {
         if self.sessions.pin().remove(session.id()).is_some() {
-            let principal = session.caller().principal.id();
+            let principal = session.scope().principal_id();
             if let Some(count) = books.per_principal.get_mut(principal) {
                 *count -= 1;
                 if *count == 0 {

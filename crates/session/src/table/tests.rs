@@ -165,3 +165,34 @@ async fn capabilities_that_would_fill_the_memory_are_refused() {
         OpenError::CapabilitiesTooLong
     );
 }
+
+#[tokio::test]
+async fn a_session_has_the_claims_that_were_shown_last_and_only_its_principal_can_show_any() {
+    let table = table();
+    let session = table.open(new("alice")).unwrap();
+    let begun = session.caller();
+    assert!(begun.principal.scopes().is_empty());
+    let richer = person("alice").with_scopes(vec!["write".to_owned()]);
+    assert!(table.find(session.id(), &richer, &route()).is_some());
+    assert_eq!(session.caller().principal.scopes(), ["write"]);
+    assert!(Arc::ptr_eq(&begun.scope, &session.caller().scope));
+    let stranger = person("bob").with_scopes(vec!["admin".to_owned()]);
+    assert!(table.find(session.id(), &stranger, &route()).is_none());
+    assert_eq!(session.caller().principal.scopes(), ["write"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_no_right_to_a_session_does_not_keep_it_alive() {
+    let table = table();
+    let session = table.open(new("alice")).unwrap();
+    let used = session.last_used();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert!(table.find(session.id(), &person("bob"), &route()).is_none());
+    assert_eq!(session.last_used(), used);
+    assert!(
+        table
+            .find(session.id(), &person("alice"), &route())
+            .is_some()
+    );
+    assert!(session.last_used() > used);
+}

@@ -153,7 +153,8 @@ impl<'a, Out: Outlet> Asking<'a, Out> {
     /// The question's parameters as this client understands them, or the answer that it gets without being asked.
     fn words_for(&self, question: &Question) -> Result<RawJson, Answer> {
         let (method, params) = (&question.method, &question.params);
-        let capabilities = &self.session.caller().capabilities;
+        let caller = self.session.caller();
+        let capabilities = &caller.capabilities;
         if let Some(missing) = capabilities.missing_for(method, params) {
             let text = format!("the client did not declare what this needs: {missing}");
             return Err(Err(JsonRpcError::new(code::METHOD_NOT_FOUND, text)));

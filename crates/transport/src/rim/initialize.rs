@@ -59,7 +59,7 @@ async fn greeting(
     let request = Request::new(
         Method::ServerDiscover,
         RawJson::empty_object(),
-        Arc::clone(session.caller()),
+        session.caller(),
     );
     let Outcome::Complete(discovered) = face.stage.run(request).await?.outcome().await? else {
         return Err(Error::internal("`server/discover` asked for input"));

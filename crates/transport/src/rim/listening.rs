@@ -60,7 +60,7 @@ where
         ..Request::new(
             Method::SubscriptionsListen,
             RawJson::empty_object(),
-            Arc::clone(session.caller()),
+            session.caller(),
         )
     };
     let mut acknowledged = false;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use isthmus_exchange::{Error, ErrorKind};
+use isthmus_exchange::{Error, ErrorKind, Principal};
 use isthmus_protocol::message::{write_batch, write_error, write_result};
 use isthmus_protocol::params::SplitParams;
 use isthmus_protocol::{
@@ -137,6 +137,13 @@ impl Pipe {
     /// Fires when nothing unsolicited will come any more: the route is gone, or the gateway closes.
     pub(crate) const fn deserted(&self) -> &CancellationToken {
         &self.deserted
+    }
+
+    /// Whoever is at the other end has shown a credential again.
+    pub(crate) fn shown(&self, principal: &Principal) {
+        if let Some(session) = self.session.get() {
+            session.shown(principal);
+        }
     }
 
     /// Ends the session and every request.

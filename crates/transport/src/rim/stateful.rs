@@ -75,7 +75,7 @@ fn dispatch(session: &Session, method: Method, mut split: SplitParams) -> Dispat
                     .take()
                     .filter(|_| session.revision() == Revision::V2025_11_25),
                 trace: subject::trace(&mut split.meta),
-                ..Request::new(method, split.params, Arc::clone(session.caller()))
+                ..Request::new(method, split.params, session.caller())
             };
             Dispatch::Call(Box::new(request))
         }
