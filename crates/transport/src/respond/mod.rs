@@ -61,7 +61,7 @@ pub(crate) fn answer(error: &Error, asked: Asked<'_>) -> Answer {
     match error.kind() {
         ErrorKind::Answered { backend, error } => answered(backend, error, asked),
         ErrorKind::MissingCapability(required) => {
-            missing_capability(required, error.message(), asked)
+            missing_capability(None, required, error.message(), asked)
         }
         kind => match explained(kind) {
             Some(explained) => refused(error, explained, asked),
@@ -259,7 +259,7 @@ fn answered(backend: &BackendName, error: &JsonRpcError, asked: Asked<'_>) -> An
                 .as_ref()
                 .and_then(|data| object::member(data, "requiredCapabilities"))
                 .unwrap_or_else(RawJson::empty_object);
-            missing_capability(&required, &error.message, asked)
+            missing_capability(Some(backend), &required, &error.message, asked)
         }
         code::URL_ELICITATION_REQUIRED => url_elicitation(backend, error, asked),
         // Stateful servers may mean something by these, and their clients may know what (digest §1.5).
@@ -297,7 +297,12 @@ fn url_elicitation(backend: &BackendName, error: &JsonRpcError, asked: Asked<'_>
 }
 
 /// "You did not declare this" is told only to a caller of whom it is true (digest §3.4): others could do nothing about it.
-fn missing_capability(required: &RawJson, message: &str, asked: Asked<'_>) -> Answer {
+fn missing_capability(
+    backend: Option<&BackendName>,
+    required: &RawJson,
+    message: &str,
+    asked: Asked<'_>,
+) -> Answer {
     let required = if required.is_object() {
         required.clone()
     } else {
@@ -313,11 +318,32 @@ fn missing_capability(required: &RawJson, message: &str, asked: Asked<'_>) -> An
         };
     }
     let data = json!({"kind": "missingCapability", "requiredCapabilities": required});
-    told(
-        format!("this needs something of the client that is not to be had here: {message}"),
-        &data,
-        asked,
-    )
+    let who = backend.map_or_else(String::new, |backend| format!("`{backend}`: "));
+    let text = format!(
+        "this needs {} of the client, which is not to be had here: {who}{message}",
+        in_words(&required)
+    );
+    told(text, &data, asked)
+}
+
+/// Capabilities as a reader would name them: `elicitation.form`.
+fn in_words(required: &RawJson) -> String {
+    let mut names = Vec::new();
+    for (key, needed) in object::members(required).unwrap_or_default() {
+        let details = object::members(&needed).unwrap_or_default();
+        if details.is_empty() {
+            names.push(format!("`{key}`"));
+        }
+        names.extend(
+            details
+                .iter()
+                .map(|(detail, _)| format!("`{key}.{detail}`")),
+        );
+    }
+    if names.is_empty() {
+        return "something".to_owned();
+    }
+    names.join(" and ")
 }
 
 /// Whether a required capability is absent from what the caller declared; members one level down count too.
