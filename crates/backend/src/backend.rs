@@ -20,6 +20,7 @@ use crate::opening;
 use crate::parking::{Parking, ParksOfOne};
 use crate::pool::{Open, Pool, PoolSettings, Sharing};
 use crate::state::{BackendNotice, BackendState};
+use crate::tasks::Tasks;
 
 /// What all backends of a gateway share.
 #[derive(Debug, Clone)]
@@ -53,6 +54,7 @@ pub struct Backend {
     parking: Parking,
     parks: ParksOfOne,
     asking: AskingBounds,
+    tasks: Tasks,
     /// How long parks may take when the backend is removed.
     drain: Duration,
 }
@@ -91,6 +93,7 @@ impl Backend {
             settings.restart,
             &shared.background,
         );
+        let tasks = Tasks::new(name.clone(), shared.background.clone());
         let admission = Admission::new(settings.bounds.in_flight, settings.bounds.queue);
         let bounds = &shared.bounds;
         Ok(Arc::new(Self {
@@ -106,6 +109,7 @@ impl Backend {
                 answer: bounds.answer,
                 rounds: bounds.rounds,
             },
+            tasks,
             drain: bounds.drain,
         }))
     }
@@ -188,6 +192,7 @@ impl Backend {
         self.listing_session.drain();
         self.parks.end(self.drain).await;
         self.admission.close(self.settings.timeouts.stop).await;
+        self.tasks.close().await;
         self.listing_session.stop();
         self.pool.close().await;
         self.opener.close().await;
@@ -214,6 +219,10 @@ impl Backend {
 
     pub(crate) const fn parks(&self) -> &ParksOfOne {
         &self.parks
+    }
+
+    pub(crate) const fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     /// What limits questions to a caller that is asked in place.

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use isthmus_exchange::{
-    Attachment, BackendName, Caller, Continuation, Error, ErrorKind, Outcome, Reply, Request, Retry, Step,
+    Attachment, BackendName, Caller, Continuation, Error, ErrorKind, Outcome, Reply, Request,
+    Retry, Step,
 };
 use isthmus_protocol::object::{self, ObjectEdit};
 use isthmus_protocol::{Era, JsonRpcError, LogLevel, Method, RawJson, code};
@@ -22,6 +23,7 @@ use crate::held::{Asked, Heard, Held, Patience};
 use crate::parking::{Parkable, Seed};
 use crate::pool::Lease;
 use crate::rounds::Rounds;
+use crate::tasks::{self, Follow, Sent};
 use crate::url_elicitation;
 
 /// What is known of a call besides what goes to the backend.
@@ -34,6 +36,8 @@ struct Call {
     /// Which level a stateful backend is asked for.
     raise_to: Option<LogLevel>,
     retry: Option<Retry>,
+    /// What the caller makes of a task.
+    follow: Follow,
 }
 
 impl Backend {
@@ -69,7 +73,7 @@ impl Backend {
             .await
             .unwrap_or_else(|_| Err(self.timed_out()));
         match sent {
-            Ok((lease, reply)) => self.attend(call, outgoing, (place, lease), deadline, reply),
+            Ok((lease, sent)) => self.attend(call, (place, lease), deadline, sent),
             Err(error) => {
                 ending(self.name(), &call.caller, &call.method, Err(error)).map(Reply::ready)
             }
@@ -94,13 +98,15 @@ impl Backend {
     }
 
     fn outgoing(&self, request: Request) -> (Call, Outgoing) {
+        let follow = Follow::of(&request);
         let caller = request.caller;
         let live = caller.attachment == Attachment::Live;
         // Before a session sets its level, which messages it hears is the backend's choice (LS-15).
         let own_choice =
             caller.revision.era() == Era::Stateful && caller.scope.log_level().is_none();
         let log_level = request.wants.log_level;
-        let asked = self.pool().may_ask() && (live || asking::is_interactive(&request.method));
+        let asked = self.pool().may_ask()
+            && (live || asking::is_interactive(&request.method) || tasks::may_ask(&request.method));
         let asker = asked.then(|| Asker {
             scope: caller.scope.id(),
             live,
@@ -128,25 +134,26 @@ impl Backend {
             },
             raise_to: log_level.filter(|_| !own_choice),
             retry: request.retry,
+            follow,
         };
         (call, outgoing)
     }
 
-    async fn send(&self, call: &Call, outgoing: Outgoing) -> Result<(Lease, Reply), Error> {
+    async fn send(&self, call: &Call, outgoing: Outgoing) -> Result<(Arc<Lease>, Sent), Error> {
         let lease = self.lease_for(call).await?;
         let outgoing = match &call.retry {
             Some(retry) if speaks(&lease, Era::Stateless) => outgoing.with_retry(retry),
             _ => outgoing,
         };
-        match lease.conversation().clone().request(outgoing.clone()).await {
-            Ok(reply) => Ok((lease, reply)),
+        match self.send_in(&lease, call, outgoing.clone()).await {
+            Ok(sent) => Ok((lease, sent)),
             // The backend ended our session and said so with 404: it did not accept the request, so sending it once more
             // is safe (digest §3.3).
             Err(error) if matches!(error.kind(), ErrorKind::SessionUnknown) => {
                 drop(lease);
                 let lease = self.lease_for(call).await?;
-                match lease.conversation().clone().request(outgoing).await {
-                    Ok(reply) => Ok((lease, reply)),
+                match self.send_in(&lease, call, outgoing).await {
+                    Ok(sent) => Ok((lease, sent)),
                     Err(error) if matches!(error.kind(), ErrorKind::SessionUnknown) => {
                         let message = format!("`{}` keeps ending its sessions", self.name());
                         let kind = ErrorKind::BackendMisbehaved(self.name().clone());
@@ -159,29 +166,52 @@ impl Backend {
         }
     }
 
+    async fn send_in(
+        &self,
+        lease: &Arc<Lease>,
+        call: &Call,
+        outgoing: Outgoing,
+    ) -> Result<Sent, Error> {
+        let (conversation, hold) = (lease.conversation(), lease.clone());
+        let follow = call.follow.clone();
+        self.tasks()
+            .send(conversation, hold, &call.caller, follow, outgoing)
+            .await
+    }
+
     /// The conversation for a call, told what it has to know of its caller first.
-    async fn lease_for(&self, call: &Call) -> Result<Lease, Error> {
+    async fn lease_for(&self, call: &Call) -> Result<Arc<Lease>, Error> {
         let lease = self.pool().acquire(&call.caller).await?;
         if let Some(level) = call.raise_to {
             lease.raise_log_level(level).await;
         }
         lease.tell_roots(&call.caller).await;
-        Ok(lease)
+        Ok(Arc::new(lease))
     }
 
     /// The reply as its caller gets it.
     fn attend(
         &self,
         call: Call,
-        outgoing: Outgoing,
-        (place, lease): (OwnedSemaphorePermit, Lease),
+        (place, lease): (OwnedSemaphorePermit, Arc<Lease>),
         deadline: Instant,
-        reply: Reply,
+        sent: Sent,
     ) -> Result<Reply, Error> {
+        let Sent {
+            outgoing,
+            reply,
+            driving,
+        } = sent;
         let Call { caller, method, .. } = &call;
         let live = caller.attachment == Attachment::Live;
         let driven = live && asking::is_interactive(method) && speaks(&lease, Era::Stateless);
-        let reply = if driven {
+        let reply = if let Some(driving) = driving {
+            driving.drive(if driven {
+                self.rounds(caller, outgoing, &lease).drive(reply)
+            } else {
+                reply
+            })
+        } else if driven {
             match reply.into_ready() {
                 Ok(Outcome::InputRequired(required)) => {
                     let first = Reply::ready(Outcome::InputRequired(required));
@@ -239,12 +269,12 @@ impl Backend {
         }
     }
 
-    fn seed(&self, caller: &Caller, lease: Lease) -> Seed {
+    fn seed(&self, caller: &Caller, lease: Arc<Lease>) -> Seed {
         Seed {
             backend: self.name().clone(),
             principal: caller.principal.id().clone(),
             admission: self.admission().clone(),
-            occupied: Arc::new(lease),
+            occupied: lease,
             patience: self.settings().timeouts.call,
             ending: self.parks().ending(),
             _counted: self.parks().count(),

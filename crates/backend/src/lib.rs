@@ -31,7 +31,6 @@ mod sse;
 mod state;
 mod stdio;
 mod streamable_http;
-#[expect(dead_code, reason = "called once the calls of a backend are taken through it")]
 mod tasks;
 mod traffic;
 mod url_elicitation;

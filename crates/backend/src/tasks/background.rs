@@ -38,7 +38,10 @@ impl Background {
     /// Gives what runs, such as a last word to the backend, a moment, and ends the rest.
     pub(super) async fn close(&self) {
         self.tasks.close();
-        if tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(LAST_WORDS, self.tasks.wait())
+            .await
+            .is_err()
+        {
             self.ending.cancel();
             self.tasks.wait().await;
         }

@@ -14,8 +14,8 @@ use isthmus_protocol::tasks::{self, Detail, Snapshot, Status};
 use isthmus_protocol::{RawJson, code};
 use tokio::time::Instant;
 
-use super::inquiry::{Inquiry, Keys};
 use super::background::Background;
+use super::inquiry::{Inquiry, Keys};
 use super::line::Line;
 
 /// The tasks of one backend.
@@ -51,7 +51,12 @@ impl Desk {
     }
 
     /// Remembers where a task was made.
-    pub(super) fn remember(self: &Arc<Self>, principal: &PrincipalId, created: &RawJson, line: Line) {
+    pub(super) fn remember(
+        self: &Arc<Self>,
+        principal: &PrincipalId,
+        created: &RawJson,
+        line: Line,
+    ) {
         let Some(task) = tasks::task_id(created) else {
             return;
         };
@@ -194,7 +199,9 @@ impl Desk {
         };
         let fetched = tokio::time::timeout(RESULT, fetched).await;
         match fetched.unwrap_or_else(|_| Err(line.misbehaved("keeps the result of a task back"))) {
-            Ok(isthmus_exchange::Outcome::Complete(complete)) => Ok(Detail::Result(complete.result)),
+            Ok(isthmus_exchange::Outcome::Complete(complete)) => {
+                Ok(Detail::Result(complete.result))
+            }
             Ok(_) => Err(line.misbehaved("answered `tasks/result` with no result")),
             Err(error) => match error.kind() {
                 ErrorKind::Answered { error, .. } => Ok(Detail::Error(error.clone())),
@@ -204,7 +211,13 @@ impl Desk {
     }
 
     /// The open `tasks/result` of a task, or a new one.
-    fn inquiry(self: &Arc<Self>, caller: &Caller, line: &Line, id: &str, task: &RawJson) -> Arc<Inquiry> {
+    fn inquiry(
+        self: &Arc<Self>,
+        caller: &Caller,
+        line: &Line,
+        id: &str,
+        task: &RawJson,
+    ) -> Arc<Inquiry> {
         let principal = caller.principal.id();
         if !self.entries().contains_key(&Key::new(principal, id)) {
             // Made before this process was there, or forgotten.
@@ -221,7 +234,13 @@ impl Desk {
             None => Arc::new(Keys::new(self.origin)),
         };
         let capabilities = caller.capabilities.clone();
-        let inquiry = Inquiry::begin(line.clone(), id.to_owned(), keys, capabilities, &self.background);
+        let inquiry = Inquiry::begin(
+            line.clone(),
+            id.to_owned(),
+            keys,
+            capabilities,
+            &self.background,
+        );
         let inquiry = Arc::new(inquiry);
         if let Some(entry) = entry {
             entry.inquiry = Some(inquiry.clone());
@@ -277,7 +296,7 @@ fn is_refusal(error: &Error) -> bool {
 const MOST: usize = 10_000;
 const MOST_PER_PRINCIPAL: usize = 1_000;
 /// How long a task is remembered, however long it is kept by its backend.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST: Duration = Duration::from_secs(2 * 60 * 60);
 /// How long a task is remembered once its end was seen.
 const AFTERWARDS: Duration = Duration::from_secs(10 * 60);
 /// How often what has expired is looked for.

@@ -100,7 +100,9 @@ impl Line {
 
     /// Asks for the end of a task.
     pub(super) async fn cancel(&self, id: &str) -> Result<(), Error> {
-        self.ask(self.about(Method::TasksCancel, id)).await.map(drop)
+        self.ask(self.about(Method::TasksCancel, id))
+            .await
+            .map(drop)
     }
 
     /// Answers questions of a task of the extension.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use isthmus_exchange::{
     BackendName, Caller, Complete, CreatedTask, Error, ErrorKind, Outcome, Reply, Request, Step,
+    Wants,
 };
 use isthmus_protocol::object::{ObjectEdit, assemble, string_member};
 use isthmus_protocol::tasks::{self, EXTENSION, Support};
@@ -51,6 +52,40 @@ pub(crate) struct Tasks {
     desk: Arc<Desk>,
     /// Tools of a stateless backend that refused to run without a task.
     insisting: Mutex<BTreeSet<String>>,
+}
+
+/// A request that was sent.
+pub(crate) struct Sent {
+    /// As it was sent.
+    pub(crate) outgoing: Outgoing,
+    /// What comes back.
+    pub(crate) reply: Reply,
+    /// What has to be done with the reply, after the rounds in which a stateless backend may ask first.
+    pub(crate) driving: Option<Driving>,
+}
+
+/// Drives the task that a call may become to its end.
+pub(crate) struct Driving {
+    line: Line,
+    wants: Wants,
+    background: Background,
+}
+
+impl Driving {
+    /// The reply to the call without any task in it. Dropping it cancels the task.
+    pub(crate) fn drive(self, call: Reply) -> Reply {
+        drive(self.line, call, self.wants, &self.background)
+    }
+}
+
+impl Sent {
+    const fn plain(outgoing: Outgoing, reply: Reply) -> Self {
+        Self {
+            outgoing,
+            reply,
+            driving: None,
+        }
+    }
 }
 
 impl Follow {
@@ -98,7 +133,7 @@ impl Tasks {
 
     /// Sends a request of `caller`, and sees to it that whatever task comes of it is one that the caller can follow.
     ///
-    /// `hold` keeps the conversation open. Dropping the reply of a call that is driven cancels its task.
+    /// `hold` keeps the conversation open.
     ///
     /// # Errors
     ///
@@ -110,20 +145,29 @@ impl Tasks {
         caller: &Caller,
         follow: Follow,
         outgoing: Outgoing,
-    ) -> Result<Reply, Error> {
+    ) -> Result<Sent, Error> {
         let era = conversation.facts().revision.era();
         if !Self::concern(&follow, era, &outgoing) {
-            return conversation.clone().request(outgoing).await;
+            let reply = conversation.clone().request(outgoing.clone()).await?;
+            return Ok(Sent::plain(outgoing, reply));
         }
         let backend = self.backend.clone();
         let line = Line::new(backend, conversation.clone(), &outgoing, hold);
         match (&outgoing.method, era) {
-            (Method::ToolsCall, Era::Stateless) => self.call_stateless(line, follow, outgoing).await,
+            (Method::ToolsCall, Era::Stateless) => {
+                self.call_stateless(line, follow, outgoing).await
+            }
             (Method::ToolsCall, Era::Stateful) => {
                 self.call_stateful(line, caller, follow, outgoing).await
             }
-            (_, Era::Stateless) => relay_to_stateless(line, &follow, outgoing).await,
-            (_, Era::Stateful) => self.about_core_task(line, caller, outgoing).await,
+            (_, Era::Stateless) => {
+                let reply = relay_to_stateless(line, &follow, outgoing.clone()).await?;
+                Ok(Sent::plain(outgoing, reply))
+            }
+            (_, Era::Stateful) => {
+                let reply = self.about_core_task(line, caller, outgoing.clone()).await?;
+                Ok(Sent::plain(outgoing, reply))
+            }
         }
     }
 
@@ -138,12 +182,13 @@ impl Tasks {
         line: Line,
         follow: Follow,
         mut outgoing: Outgoing,
-    ) -> Result<Reply, Error> {
+    ) -> Result<Sent, Error> {
         let declared = |outgoing: &Outgoing| tasks::declare(&outgoing.capabilities);
         let could_declare = match follow {
             Follow::Extension => {
                 outgoing.capabilities = declared(&outgoing);
-                return line.send(outgoing).await;
+                let reply = line.send(outgoing.clone()).await?;
+                return Ok(Sent::plain(outgoing, reply));
             }
             Follow::Core(_) => false,
             Follow::Inside { could_declare } => could_declare,
@@ -152,15 +197,27 @@ impl Tasks {
         if could_declare || !self.insists(&tool) {
             match line.send(outgoing.clone()).await {
                 Err(error) if !could_declare && is_insistence(&error) => self.note_insistence(tool),
-                Ok(reply) => return Ok(without_tasks(line, reply)),
+                Ok(reply) => return Ok(Sent::plain(outgoing, without_tasks(line, reply))),
                 Err(error) => return Err(error),
             }
         }
         outgoing.capabilities = declared(&outgoing);
         let line = line.for_requests_like(&outgoing);
-        let wants = outgoing.wants;
-        let call = line.send(outgoing).await?;
-        Ok(drive(line, call, wants, &self.background))
+        let reply = line.send(outgoing.clone()).await?;
+        let driving = Some(self.driving(line, outgoing.wants));
+        Ok(Sent {
+            outgoing,
+            reply,
+            driving,
+        })
+    }
+
+    fn driving(&self, line: Line, wants: Wants) -> Driving {
+        Driving {
+            line,
+            wants,
+            background: self.background.clone(),
+        }
     }
 
     async fn call_stateful(
@@ -169,7 +226,7 @@ impl Tasks {
         caller: &Caller,
         follow: Follow,
         mut outgoing: Outgoing,
-    ) -> Result<Reply, Error> {
+    ) -> Result<Sent, Error> {
         let asked = match (&follow, support(&outgoing)) {
             (Follow::Core(task), _) => task.clone(),
             (Follow::Extension, Support::Optional | Support::Required)
@@ -178,21 +235,31 @@ impl Tasks {
             {
                 assemble([("ttl", RawJson::from_serialize(&TTL_MS))])
             }
-            _ => return line.send(outgoing).await,
+            _ => {
+                let reply = line.send(outgoing.clone()).await?;
+                return Ok(Sent::plain(outgoing, reply));
+            }
         };
-        let wants = outgoing.wants;
-        outgoing.params = ObjectEdit::new(&outgoing.params).set("task", asked).finish();
-        let call = line.send(outgoing).await?.map(as_created);
+        outgoing.params = ObjectEdit::new(&outgoing.params)
+            .set("task", asked)
+            .finish();
+        let reply = line.send(outgoing.clone()).await?.map(as_created);
         if matches!(follow, Follow::Inside { .. }) {
-            return Ok(drive(line, call, wants, &self.background));
+            let driving = Some(self.driving(line, outgoing.wants));
+            return Ok(Sent {
+                outgoing,
+                reply,
+                driving,
+            });
         }
         let (desk, principal) = (self.desk.clone(), caller.principal.id().clone());
-        Ok(call.map(move |step| {
+        let reply = reply.map(move |step| {
             if let Step::Done(Ok(Outcome::Task(created))) = &step {
                 desk.remember(&principal, &created.task, line.clone());
             }
             step
-        }))
+        });
+        Ok(Sent::plain(outgoing, reply))
     }
 
     /// A request about a task of a backend of 2025-11-25.
@@ -240,6 +307,11 @@ impl Tasks {
             insisting.insert(tool);
         }
     }
+}
+
+/// Whether a request about a task, of a caller that is not asked in place, may find the backend asking something.
+pub(crate) const fn may_ask(method: &Method) -> bool {
+    matches!(method, Method::TasksGet)
 }
 
 impl fmt::Debug for Tasks {

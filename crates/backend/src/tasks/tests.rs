@@ -1,5 +1,10 @@
 //! A backend played by the test: each request waits for its answer.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "`json!` where it is used reads best"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,7 +110,14 @@ impl Stage {
         let (tasks, conversation) = (self.tasks.clone(), self.conversation.clone());
         let caller = caller.clone();
         let hold: Hold = Arc::new(());
-        async move { tasks.send(&conversation, hold, &caller, follow, outgoing).await }
+        async move {
+            let sent = tasks.send(&conversation, hold, &caller, follow, outgoing);
+            let sent = sent.await?;
+            Ok(match sent.driving {
+                Some(driving) => driving.drive(sent.reply),
+                None => sent.reply,
+            })
+        }
     }
 
     /// The next request, which must be of `method`.
@@ -195,7 +207,9 @@ pub(super) fn with_extension() -> Caller {
 /// A call of a tool with this `taskSupport`.
 pub(super) fn call(support: &str) -> Outgoing {
     let mut outgoing = Outgoing::plain(Method::ToolsCall, raw(&json!({"name": "t"})));
-    outgoing.tool = Some(raw(&json!({"name": "t", "execution": {"taskSupport": support}})));
+    outgoing.tool = Some(raw(
+        &json!({"name": "t", "execution": {"taskSupport": support}}),
+    ));
     outgoing
 }
 
@@ -426,7 +440,9 @@ async fn between_peers_of_2025_requests_pass_and_speak_our_words_inside() {
     let created = reply.await.unwrap().unwrap().outcome().await;
     assert!(matches!(created, Ok(Outcome::Task(_))));
     let reply = spawned(stage.send(INSIDE, &caller, about(Method::TasksGet, "1")));
-    stage.answer(&Method::TasksGet, core_task("completed")).await;
+    stage
+        .answer(&Method::TasksGet, core_task("completed"))
+        .await;
     let task = result_of(reply.await.unwrap().unwrap().outcome().await);
     assert_eq!(task["pollIntervalMs"], 100);
     assert!(task.get("result").is_none());

@@ -1,11 +1,15 @@
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "`json!` where it is used reads best"
+)]
+
 use std::time::Duration;
 
-use isthmus_exchange::{Event, Question, Step, Wants};
+use isthmus_exchange::{Event, Outcome, Question, Reply, Step, Wants};
 use isthmus_protocol::{JsonRpcError, Method, Revision};
 use serde_json::{Value, json};
 
 use crate::tasks::tests::{INSIDE, Stage, backend, call, caller, core_task, raw, result_of};
-use isthmus_exchange::{Outcome, Reply};
 
 /// A driven call whose backend has made a task of it.
 async fn driven(stage: &mut Stage) -> Reply {
@@ -23,7 +27,8 @@ async fn driven(stage: &mut Stage) -> Reply {
             asked.result(json!({"task": core_task("working")}));
             return;
         }
-        let missing = json!({"requiredCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}}});
+        let missing =
+            json!({"requiredCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}}});
         asked.error(JsonRpcError::new(-32021, "").with_data(&missing));
         stage.asked(&Method::ToolsCall).await.task(task("working"));
     };
@@ -132,10 +137,7 @@ async fn each_question_is_asked_once_and_answered_under_its_key() {
         stage.answer(&Method::TasksGet, asking(questions)).await;
         drop(second);
         let update = stage.answer(&Method::TasksUpdate, json!({})).await;
-        assert_eq!(
-            update["inputResponses"],
-            json!({"b": {"action": "cancel"}})
-        );
+        assert_eq!(update["inputResponses"], json!({"b": {"action": "cancel"}}));
         let mut done = task("completed");
         done["result"] = json!({"content": []});
         stage.answer(&Method::TasksGet, done).await;

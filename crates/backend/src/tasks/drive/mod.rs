@@ -231,7 +231,9 @@ impl Drive {
             }
             Status::Completed => match member(&task, "result").filter(RawJson::is_object) {
                 Some(result) => self.end(Ok(complete(result))),
-                None => self.end(Err(self.line.misbehaved("completed a task without a result"))),
+                None => self.end(Err(self
+                    .line
+                    .misbehaved("completed a task without a result"))),
             },
             Status::Failed => {
                 let error = member(&task, "error").and_then(|error| error.read().ok());
@@ -288,9 +290,7 @@ impl Drive {
     async fn answered(&mut self, key: String, method: &Method, answer: Option<Answer>) -> Seen {
         let result = match (answer, method) {
             (Some(Ok(result)), _) => result,
-            (_, Method::ElicitationCreate) => {
-                assemble([("action", RawJson::string("cancel"))])
-            }
+            (_, Method::ElicitationCreate) => assemble([("action", RawJson::string("cancel"))]),
             // There is no way to tell the backend that a question failed: the task cannot go on (digest §3.2).
             (Some(Err(error)), _) => {
                 let text = format!("the client did not answer `{method}`: {}", error.message);
@@ -324,7 +324,9 @@ impl Drive {
                 fetched.result = tasks::without_related_task(&fetched.result);
                 Ok(Outcome::Complete(fetched))
             }
-            Ok(_) => Err(self.line.misbehaved("answered `tasks/result` with no result")),
+            Ok(_) => Err(self
+                .line
+                .misbehaved("answered `tasks/result` with no result")),
             Err(error) => Err(error),
         };
         // Whether it was the task that failed, or the way to its result, nobody can tell.
@@ -377,7 +379,9 @@ const fn complete(result: RawJson) -> Outcome {
 
 fn pause(seen: Option<&Snapshot>) -> Duration {
     let wished = seen.and_then(|seen| seen.poll_interval);
-    wished.unwrap_or(USUAL_PAUSE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+    wished
+        .unwrap_or(USUAL_PAUSE)
+        .clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
 }
 
 /// Whether the backend itself said so.
