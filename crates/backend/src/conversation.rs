@@ -47,6 +47,11 @@ pub(crate) trait Conversation: Send + Sync + fmt::Debug {
     /// the pipe carries them. `false` for a server that answered 405 to GET.
     fn hears(&self) -> bool;
 
+    /// The same once it is known: a stream takes a moment to open.
+    fn hears_soon(self: Arc<Self>) -> BoxFuture<'static, bool> {
+        Box::pin(std::future::ready(self.hears()))
+    }
+
     /// Fires when the conversation can no longer be used: the child died, the session ended, the stream broke.
     fn closed(&self) -> CancellationToken;
 

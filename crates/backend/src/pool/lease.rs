@@ -6,7 +6,7 @@ use isthmus_exchange::{Attachment, BoxFuture, Caller, Error, ScopeId};
 use isthmus_protocol::object::{member, member_at};
 use isthmus_protocol::{Era, LogLevel, Method, RawJson};
 
-use super::slot::{Hold, Slot, lock};
+use super::slot::{Hold, Owner, Slot, lock};
 use crate::conversation::{Conversation, Outgoing, Watch};
 use crate::parking::Occupied;
 
@@ -76,30 +76,32 @@ impl Lease {
         }
     }
 
-    /// Subscribes `scope` to `uri`. Idempotent.
+    /// Subscribes `scope` to `uri`. Idempotent. Several at a time cost one change of what the conversation watches.
     ///
     /// # Errors
     ///
-    /// Invalid parameters if the backend does not honour it.
+    /// Invalid parameters if the backend does not honour it, or if the conversation ends with this call.
     pub(crate) async fn subscribe(&self, scope: ScopeId, uri: &str) -> Result<(), Error> {
+        if matches!(*lock(&self.slot().owner), Owner::Call(_)) {
+            let text = "each call has its own session with the backend, so nothing can be watched";
+            return Err(Error::invalid_params(text));
+        }
+        lock(&self.slot().subscriptions)
+            .entry(uri.to_owned())
+            .or_default()
+            .insert(scope);
         let _serial = self.slot().watching.lock().await;
-        let new = {
-            let mut subscriptions = lock(&self.slot().subscriptions);
-            let scopes = subscriptions.entry(uri.to_owned()).or_default();
-            scopes.insert(scope);
-            scopes.len() == 1
-        };
-        if !new {
+        if lock(&self.slot().honoured).contains(uri) {
             return Ok(());
         }
-        let honoured = self.conversation.clone().watch(self.slot().watch()).await;
+        let honoured = self.watch().await;
         if honoured
             .as_ref()
             .is_ok_and(|honoured| honoured.uris.contains(uri))
         {
             return Ok(());
         }
-        lock(&self.slot().subscriptions).remove(uri);
+        self.forget_subscription(scope, uri);
         honoured?;
         Err(Error::invalid_params(format!(
             "the backend does not offer subscriptions to `{uri}`"
@@ -109,20 +111,8 @@ impl Lease {
     /// Ends the subscription of `scope` to `uri`. Idempotent.
     pub(crate) async fn unsubscribe(&self, scope: ScopeId, uri: &str) -> Result<(), Error> {
         let _serial = self.slot().watching.lock().await;
-        let last = {
-            let mut subscriptions = lock(&self.slot().subscriptions);
-            let Some(scopes) = subscriptions.get_mut(uri) else {
-                return Ok(());
-            };
-            scopes.remove(&scope);
-            let last = scopes.is_empty();
-            if last {
-                subscriptions.remove(uri);
-            }
-            last
-        };
-        if last {
-            self.conversation.clone().watch(self.slot().watch()).await?;
+        if self.forget_subscription(scope, uri) {
+            self.watch().await?;
         }
         Ok(())
     }
@@ -130,7 +120,28 @@ impl Lease {
     /// Asks for list changes, and again for whatever is subscribed. What the backend honours.
     pub(crate) async fn watch_lists(&self) -> Result<Watch, Error> {
         let _serial = self.slot().watching.lock().await;
-        self.conversation.clone().watch(self.slot().watch()).await
+        self.watch().await
+    }
+
+    /// Whoever calls this holds `watching`.
+    async fn watch(&self) -> Result<Watch, Error> {
+        let honoured = self.conversation.clone().watch(self.slot().watch()).await?;
+        lock(&self.slot().honoured).clone_from(&honoured.uris);
+        Ok(honoured)
+    }
+
+    /// Whether nobody is subscribed to `uri` any more, who was before.
+    fn forget_subscription(&self, scope: ScopeId, uri: &str) -> bool {
+        let mut subscriptions = lock(&self.slot().subscriptions);
+        let Some(scopes) = subscriptions.get_mut(uri) else {
+            return false;
+        };
+        scopes.remove(&scope);
+        let last = scopes.is_empty();
+        if last {
+            subscriptions.remove(uri);
+        }
+        last
     }
 }
 

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use isthmus_exchange::{
-    BackendName, BoxFuture, Caller, CapabilityFingerprint, Error, ErrorKind, ItemKind, Notice, PrincipalId,
-    Scope,
+    BackendName, BoxFuture, Caller, CapabilityFingerprint, Error, ErrorKind, ItemKind, Notice,
+    PrincipalId, Scope,
 };
 use isthmus_protocol::{Era, RawJson};
 use tokio::runtime::Handle;
@@ -151,6 +151,24 @@ impl Pool {
     ///
     /// Why none can be opened; `Overloaded` if there are too many, all of them in use.
     pub(crate) async fn acquire(self: &Arc<Self>, caller: &Caller) -> Result<Lease, Error> {
+        let wish = self.wish_of(caller);
+        self.opened_to_list(&wish.key).await;
+        self.fulfil(&wish).await
+    }
+
+    /// The conversation of `caller` if it is open.
+    pub(crate) fn existing(self: &Arc<Self>, caller: &Caller) -> Option<Lease> {
+        let key = self.wish_of(caller).key;
+        let slots = lock(&self.slots);
+        let serves_all = || slots.values().find(|slot| slot.is_stateless());
+        let slot = slots.get(&key).or_else(serves_all)?.clone();
+        let open = slot.conversation();
+        let conversation = open.filter(|open| !open.closed().is_cancelled())?;
+        let hold = Hold::new(slot, self.clone());
+        Some(Lease { hold, conversation })
+    }
+
+    fn wish_of(&self, caller: &Caller) -> Wish {
         let capabilities = if self.may_ask() {
             declared_for(caller)
         } else {
@@ -165,14 +183,12 @@ impl Pool {
             Owner::Everyone | Owner::Listing => None,
             _ => Some(caller.principal.id().clone()),
         };
-        let wish = Wish {
+        Wish {
             key,
             capabilities,
             scope,
             principal,
-        };
-        self.opened_to_list(&wish.key).await;
-        self.fulfil(&wish).await
+        }
     }
 
     async fn fulfil(self: &Arc<Self>, wish: &Wish) -> Result<Lease, Error> {
@@ -272,6 +288,7 @@ impl Pool {
                     for kind in ItemKind::ALL {
                         self.pass_on(&slot, PeerNotice::ListChanged(kind));
                     }
+                    self.announce_gap(&slot);
                 }
                 Err(broadcast::error::RecvError::Closed) => {
                     closed.cancelled().await;
@@ -322,6 +339,8 @@ impl Pool {
                 }
             }
         }
+        // Whoever looked when the old one ended may have done so before the new one watched.
+        self.announce_gap(lease.slot());
     }
 
     fn pass_on(&self, slot: &Slot, notice: PeerNotice) {

@@ -43,6 +43,8 @@ pub(super) struct Slot {
     pub(super) stage: watch::Sender<Stage>,
     /// Native URIs and the scopes that subscribed to them.
     pub(super) subscriptions: Mutex<BTreeMap<String, HashSet<ScopeId>>>,
+    /// Of these, what the backend honoured when it was asked last.
+    pub(super) honoured: Mutex<BTreeSet<String>>,
     /// Serialises changes of what the conversation watches.
     pub(super) watching: tokio::sync::Mutex<()>,
     pub(super) log_level: Mutex<Option<LogLevel>>,
@@ -96,6 +98,7 @@ impl Slot {
             scope: Mutex::new(scope),
             stage: watch::Sender::new(Stage::Opening),
             subscriptions: Mutex::default(),
+            honoured: Mutex::default(),
             watching: tokio::sync::Mutex::default(),
             log_level: Mutex::default(),
             roots_told: Mutex::default(),

@@ -44,7 +44,11 @@ impl Conversation for Scripted {
     fn watch(self: Arc<Self>, mut wanted: Watch) -> BoxFuture<'static, Result<Watch, Error>> {
         lock(&self.watched).push(wanted.clone());
         wanted.uris.remove(self.refused);
-        Box::pin(async { Ok(wanted) })
+        Box::pin(async {
+            // Others may want something meanwhile.
+            tokio::task::yield_now().await;
+            Ok(wanted)
+        })
     }
 
     fn roots_changed(self: Arc<Self>) -> BoxFuture<'static, Result<(), Error>> {

@@ -1,7 +1,6 @@
 //! Keeps a session's GET stream open, on which a stateful backend says what belongs to no request (LC-9).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use isthmus_protocol::message::{Incoming, parse_incoming};
 
@@ -21,7 +20,7 @@ pub(super) async fn listen(session: Arc<Session>) {
         let resumed = place.last_event_id.is_some();
         let pause = match session.open_stream(place.last_event_id.as_deref()).await {
             Ok(stream) => {
-                session.hears.store(true, Ordering::Relaxed);
+                session.hears.send_replace(Some(true));
                 if heard_before && place.last_event_id.is_none() {
                     session.announce_gap();
                 }
@@ -34,7 +33,7 @@ pub(super) async fn listen(session: Arc<Session>) {
             }
             Err(Unopened::NotOffered(error)) if place.last_event_id.is_none() => {
                 tracing::debug!(backend = %session.backend(), %error, "offers no GET stream");
-                session.hears.store(false, Ordering::Relaxed);
+                session.hears.send_replace(Some(false));
                 return;
             }
             Err(Unopened::NotOffered(error)) => {
@@ -48,7 +47,7 @@ pub(super) async fn listen(session: Arc<Session>) {
                 return;
             }
             Err(Unopened::Later { error, unreachable }) => {
-                session.hears.store(false, Ordering::Relaxed);
+                session.hears.send_replace(Some(false));
                 failures += 1;
                 tracing::debug!(backend = %session.backend(), %error, failures, "cannot open the GET stream");
                 if unreachable && failures >= OUT_OF_REACH {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use isthmus_exchange::{
 use isthmus_protocol::message::{Message, write_notification, write_request};
 use isthmus_protocol::params::{TraceStamp, stamp_stateful};
 use isthmus_protocol::{Id, Method, RawJson, ServerCapabilities, headers, object};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -43,7 +43,8 @@ pub(super) struct Session {
     ids: AtomicU64,
     notices: broadcast::Sender<PeerNotice>,
     pub(super) closed: CancellationToken,
-    pub(super) hears: AtomicBool,
+    /// Whether the GET stream is open; `None` until that is known.
+    pub(super) hears: watch::Sender<Option<bool>>,
     /// Calls that want progress, which some backends send on the GET stream.
     progress: Mutex<HashMap<u64, Arc<CallBuffer>>>,
     questions: Arc<Questions>,
@@ -89,7 +90,7 @@ impl Session {
             ids: AtomicU64::new(used),
             notices: broadcast::Sender::new(NOTICES),
             closed: CancellationToken::new(),
-            hears: AtomicBool::new(false),
+            hears: watch::Sender::new(None),
             progress: Mutex::default(),
             questions,
             answering: Arc::new(Semaphore::new(ANSWERS)),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use http::header::HeaderValue;
 use http::{StatusCode, Uri};
@@ -244,7 +243,17 @@ impl Conversation for StatefulHttp {
     }
 
     fn hears(&self) -> bool {
-        self.session.hears.load(Ordering::Relaxed)
+        *self.session.hears.borrow() == Some(true)
+    }
+
+    fn hears_soon(self: Arc<Self>) -> BoxFuture<'static, bool> {
+        Box::pin(async move {
+            let mut hears = self.session.hears.subscribe();
+            tokio::select! {
+                known = hears.wait_for(Option::is_some) => known.is_ok_and(|known| *known == Some(true)),
+                () = self.session.closed.cancelled() => false,
+            }
+        })
     }
 
     fn closed(&self) -> CancellationToken {

@@ -11,7 +11,9 @@ async fn notices_of_the_get_stream_are_heard() {
     let session = open_session(&mut backend).await;
     let mut notices = session.notices();
     assert!(!session.hears());
+    let known = session.clone().hears_soon();
     let stream = backend.get().await.open_stream();
+    assert!(known.await);
     stream
         .event(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#)
         .await;
@@ -42,7 +44,9 @@ async fn notices_of_the_get_stream_are_heard() {
 async fn a_backend_without_a_get_stream_is_not_heard() {
     let mut backend = ScriptedBackend::start().await;
     let session = open_session(&mut backend).await;
+    let known = session.clone().hears_soon();
     backend.get().await.answer(405, &[], "");
+    assert!(!known.await);
     let calling = send(&session, call("a"));
     backend.post().await.answer_result("{}");
     calling.await.unwrap().unwrap();
