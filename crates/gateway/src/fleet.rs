@@ -152,7 +152,10 @@ pub(crate) async fn close_all(backends: Vec<Arc<dyn AnyBackend>>) {
 
 /// Whether callers that nobody authenticated may come from other machines.
 fn strangers(config: &Config) -> bool {
-    config.listeners.iter().any(|listener| !listener.is_local())
+    config.listeners.iter().any(|listener| {
+        let mut routes = config.routes.iter();
+        routes.any(|route| listener.lets_others_reach(route))
+    })
 }
 
 /// Looks a tool's definition up in the catalog.

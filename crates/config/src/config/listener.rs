@@ -19,7 +19,7 @@ pub struct Listener {
     /// By which URL clients know it; routes stand below.
     pub public_url: Option<PublicUrl>,
     /// Whether the operator accepts that everybody who reaches the listener may call the routes that ask nobody who they
-    /// are. Always true if only this machine reaches it.
+    /// are.
     pub allow_unauthenticated: bool,
     /// Where it was written, for messages. Does not count in equality.
     pub location: Option<Location>,
@@ -68,17 +68,17 @@ impl Listener {
             allowed_hosts,
             allowed_origins,
             public_url: None,
-            allow_unauthenticated: ip.is_loopback(),
+            allow_unauthenticated: false,
             location: None,
         }
     }
 
-    /// Whether only this machine reaches it: it is on loopback, and no public URL says that something passes requests on
-    /// to it from elsewhere.
+    /// Whether others than this machine reach `route` here: the address is not on loopback, or a public URL says that
+    /// something passes requests on to it from elsewhere.
     #[must_use]
-    pub fn is_local(&self) -> bool {
-        self.address.ip().to_canonical().is_loopback()
-            && self.public_url.as_ref().is_none_or(PublicUrl::is_local)
+    pub fn lets_others_reach(&self, route: &Route) -> bool {
+        !self.address.ip().to_canonical().is_loopback()
+            || self.url_of(route).is_some_and(|url| !url.is_local())
     }
 
     /// By which URL clients know `route` when they reach it here.
@@ -297,8 +297,12 @@ mod tests {
         ] {
             assert!(!listener.allows_host(bad), "{bad}");
         }
-        assert!(listener.allow_unauthenticated);
-        assert!(!Listener::new("main", "0.0.0.0:80".parse().unwrap()).allow_unauthenticated);
+        let mut route = Route::new("/mcp");
+        assert!(!listener.lets_others_reach(&route));
+        let world = Listener::new("main", "0.0.0.0:80".parse().unwrap());
+        assert!(world.lets_others_reach(&route));
+        route.public_url = PublicUrl::parse("https://mcp.example/mcp").ok();
+        assert!(listener.lets_others_reach(&route));
     }
 
     #[test]

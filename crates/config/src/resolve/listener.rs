@@ -50,7 +50,7 @@ impl Resolver<'_> {
                 .extend(self.origin_patterns(written.allowed_origins.as_deref(), &path));
             listener.public_url = self.public_url(written.public_url.as_ref(), &path);
             listener.allow_unauthenticated =
-                listener.is_local() || written.allow_unauthenticated.is_some_and(|said| said.value);
+                written.allow_unauthenticated.is_some_and(|said| said.value);
             listeners.push(ResolvedListener {
                 value: listener,
                 address_mark: written.address.mark,

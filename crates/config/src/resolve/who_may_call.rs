@@ -39,18 +39,22 @@ impl Resolver<'_> {
         if settings.allow_unauthenticated {
             return;
         }
-        let open: Vec<String> = routes
+        let open: Vec<&Route> = routes
             .iter()
+            .filter(|route| settings.lets_others_reach(route))
             .filter(|route| route.authentication.is_open() && !self.unclear(&route.path))
-            .map(|route| format!("`{}`", route.path))
             .collect();
-        if open.is_empty() {
+        let Some(first) = open.first() else {
             return;
-        }
-        let reached = match &settings.public_url {
-            Some(url) => url.to_string(),
+        };
+        let reached = match settings.url_of(first) {
+            Some(url) => url.origin().to_owned(),
             None => settings.address.to_string(),
         };
+        let open: Vec<String> = open
+            .iter()
+            .map(|route| format!("`{}`", route.path))
+            .collect();
         self.complaints.add_with_help(
             listener.address_mark,
             format!("listeners.{}", settings.name),
