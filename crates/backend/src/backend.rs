@@ -77,6 +77,16 @@ impl Backend {
     pub fn start(settings: isthmus_config::Backend, shared: &Shared) -> Result<Arc<Self>, Error> {
         let name = BackendName::parse(&settings.name).map_err(Error::internal)?;
         let opener = opening::opener(&name, &settings, shared)?;
+        Ok(Self::opened_by(opener, name, settings, shared))
+    }
+
+    /// A backend whose conversations `opener` opens.
+    pub(crate) fn opened_by(
+        opener: Arc<dyn Open>,
+        name: BackendName,
+        settings: isthmus_config::Backend,
+        shared: &Shared,
+    ) -> Arc<Self> {
         let pool = PoolSettings {
             sharing: sharing(&settings, shared.strangers),
             idle: settings.idle,
@@ -96,7 +106,7 @@ impl Backend {
         let tasks = Tasks::new(name.clone(), shared.background.clone());
         let admission = Admission::new(settings.bounds.in_flight, settings.bounds.queue);
         let bounds = &shared.bounds;
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             name,
             settings,
             pool,
@@ -111,7 +121,7 @@ impl Backend {
             },
             tasks,
             drain: bounds.drain,
-        }))
+        })
     }
 
     /// Its name.
@@ -173,17 +183,25 @@ impl Backend {
             .await
     }
 
-    /// Ends a subscription. Idempotent.
+    /// Ends a subscription. Idempotent. Opens nothing: where there is no conversation there is nothing to end.
     ///
     /// # Errors
     ///
     /// As [`Backend::call`].
     pub async fn unsubscribe(&self, caller: &Caller, uri: &str) -> Result<(), Error> {
-        self.pool
-            .acquire(caller)
-            .await?
-            .unsubscribe(caller.scope.id(), uri)
-            .await
+        match self.pool.existing(caller) {
+            Some(lease) => lease.unsubscribe(caller.scope.id(), uri).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether updates of what the caller's scope subscribed to reach us: a backend may accept a subscription over HTTP and
+    /// offer no stream to say anything on.
+    pub async fn hears(&self, caller: &Caller) -> bool {
+        match self.pool.existing(caller) {
+            Some(lease) => lease.conversation().clone().hears_soon().await,
+            None => false,
+        }
     }
 
     /// Takes nothing new, lets parked calls come back for as long as a shutdown may take, gives calls in flight the backend's

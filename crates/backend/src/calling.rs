@@ -361,3 +361,6 @@ fn speaks(lease: &Lease, era: Era) -> bool {
 fn answered_with(error: &Error, code: i64) -> bool {
     matches!(error.kind(), ErrorKind::Answered { error: JsonRpcError { code: answered, .. }, .. } if *answered == code)
 }
+
+#[cfg(test)]
+mod tests;

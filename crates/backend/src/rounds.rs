@@ -82,7 +82,8 @@ impl Rounds {
         asking::cancelled(method).ok_or_else(|| {
             let backend = &self.backend;
             let reason: String = reason.chars().take(LONGEST_REASON).collect();
-            let text = format!("`{backend}` asked the client by `{method}` and got no answer: {reason}");
+            let text =
+                format!("`{backend}` asked the client by `{method}` and got no answer: {reason}");
             Error::new(ErrorKind::CannotAsk(backend.clone()), text)
         })
     }
@@ -160,7 +161,9 @@ impl Driver {
                     None => Ok(Stage::Waiting(round)),
                 },
                 Stage::Waiting(round) => self.rounds.gather(round).await.map(Stage::Retrying),
-                Stage::Retrying(retry) => self.rounds.retry(&retry, self.quiet).await.map(Stage::Leg),
+                Stage::Retrying(retry) => {
+                    self.rounds.retry(&retry, self.quiet).await.map(Stage::Leg)
+                }
                 Stage::Over => return None,
             };
             match next {
@@ -183,9 +186,8 @@ impl Driver {
             None => Vec::new(),
         };
         let can = &rounds.capabilities;
-        let refused = |entry: &Entry| {
-            asking::refusal(can, &rounds.backend, &entry.method, &entry.params)
-        };
+        let refused =
+            |entry: &Entry| asking::refusal(can, &rounds.backend, &entry.method, &entry.params);
         if let Some(refusal) = entries.iter().find_map(refused) {
             return Err(refusal);
         }
@@ -221,6 +223,3 @@ fn pause(round: u32) -> Duration {
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_REASON: usize = 200;
-
-#[cfg(test)]
-mod tests;
