@@ -16,6 +16,7 @@ mod conversation;
 mod duplex;
 mod greeting;
 mod held;
+mod listen_filter;
 mod listing;
 mod listing_session;
 mod opening;

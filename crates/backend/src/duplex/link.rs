@@ -48,7 +48,7 @@ pub(super) struct Shared {
     pub(super) notices: broadcast::Sender<PeerNotice>,
     pub(super) closed: CancellationToken,
     pub(super) questions: Arc<Questions>,
-    background: Handle,
+    pub(super) background: Handle,
     outgoing: mpsc::Sender<OutgoingMessage>,
     table: Mutex<Table>,
     owing: Notify,

@@ -8,6 +8,7 @@ mod call;
 mod complaints;
 mod dispatch;
 mod link;
+mod listen;
 mod opening;
 mod pipe;
 mod stateful;

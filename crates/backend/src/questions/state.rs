@@ -132,7 +132,7 @@ impl State {
         if self.knows(&asked) {
             return Ok(None);
         }
-        if !self.running(key).is_some_and(|it| it.call.asker.is_some()) {
+        if !self.can_be_asked(key) {
             return Err(nobody_to_ask(&asked.method));
         }
         self.make_room(&asked)?;
@@ -171,8 +171,7 @@ impl State {
             }
             return Ok(Some(arrived));
         };
-        let can_be_asked = self.running(key).is_some_and(|it| it.call.asker.is_some());
-        if !can_be_asked {
+        if !self.can_be_asked(key) {
             return Err(nobody_to_ask(&asked.method));
         }
         let (question, arrived) = self.open(asked, Some(key), questions);
@@ -327,7 +326,7 @@ impl State {
             let Some(key) = owner(self.candidates(), hints) else {
                 continue;
             };
-            let can_be_asked = self.running(key).is_some_and(|it| it.call.asker.is_some());
+            let can_be_asked = self.can_be_asked(key);
             let open = &mut self.open[index];
             let Some((question, _)) = open.held.take() else {
                 continue;
@@ -380,6 +379,11 @@ impl State {
 
     fn running(&mut self, key: u64) -> Option<&mut Running> {
         self.calls.iter_mut().find(|it| it.call.key == key)
+    }
+
+    fn can_be_asked(&self, key: u64) -> bool {
+        let call = self.candidates().find(|call| call.key == key);
+        call.is_some_and(|call| call.asker.is_some())
     }
 
     fn candidates(&self) -> impl Iterator<Item = &Candidate> + Clone {

@@ -1,13 +1,11 @@
 //! One `subscriptions/listen` stream, kept open (MC-7).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use isthmus_exchange::{Error, ItemKind};
+use isthmus_exchange::Error;
 use isthmus_protocol::message::{Incoming, Message, parse_incoming};
-use isthmus_protocol::{Method, RawJson, ServerCapabilities, code, object};
-use serde::Deserialize;
+use isthmus_protocol::{Method, ServerCapabilities, code};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::answer::Content;
@@ -16,18 +14,9 @@ use super::event_stream::EventStream;
 use super::failure;
 use super::pause;
 use super::stateless::Peer;
-use crate::conversation::{Outgoing, PeerNotice, Watch};
+use crate::conversation::{Outgoing, Watch};
+use crate::listen_filter::ListenFilter;
 use crate::traffic;
-
-/// What a listen asks for, or what of it is honoured.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Filter {
-    tools_list_changed: bool,
-    prompts_list_changed: bool,
-    resources_list_changed: bool,
-    resource_subscriptions: BTreeSet<String>,
-}
 
 /// Opens a listen for `wanted` on the background runtime and waits until it is acknowledged. Returns the honoured part, and
 /// the task that keeps it open; none if there is nothing to listen to.
@@ -35,11 +24,11 @@ pub(super) async fn begin(
     peer: &Arc<Peer>,
     wanted: &Watch,
 ) -> Result<(Watch, Option<AbortOnDropHandle<()>>), Error> {
-    let filter = Filter::wanted(
+    let filter = ListenFilter::wanted(
         wanted,
         &ServerCapabilities::parse(&peer.facts().capabilities),
     );
-    if filter == Filter::default() {
+    if filter.is_empty() {
         peer.hears.store(false, Ordering::Relaxed);
         return Ok((Watch::default(), None));
     }
@@ -47,7 +36,7 @@ pub(super) async fn begin(
     let keeping = keep(Arc::clone(peer), filter, acknowledged);
     let task = AbortOnDropHandle::new(peer.endpoint().background().spawn(keeping));
     match first.await {
-        Ok(Ok(honoured)) => Ok((honoured.into_watch(), Some(task))),
+        Ok(Ok(honoured)) => Ok((honoured.to_watch(), Some(task))),
         Ok(Err(Unheard::NotOffered)) => {
             peer.hears.store(false, Ordering::Relaxed);
             Ok((Watch::default(), None))
@@ -67,13 +56,12 @@ enum Unheard {
 /// Keeps a listen open. Reports how the first attempt went; after a loss it tries until the conversation ends.
 async fn keep(
     peer: Arc<Peer>,
-    filter: Filter,
-    acknowledged: tokio::sync::oneshot::Sender<Result<Filter, Unheard>>,
+    filter: ListenFilter,
+    acknowledged: tokio::sync::oneshot::Sender<Result<ListenFilter, Unheard>>,
 ) {
     let mut stream = match open(&peer, &filter).await {
         Ok((stream, honoured)) => {
-            peer.hears
-                .store(honoured != Filter::default(), Ordering::Relaxed);
+            peer.hears.store(!honoured.is_empty(), Ordering::Relaxed);
             // Whoever asked may have gone meanwhile; then the task is aborted too.
             let _ = acknowledged.send(Ok(honoured));
             stream
@@ -93,7 +81,7 @@ async fn keep(
 }
 
 /// Opens the listen again, and says of everything it announces that it may have changed meanwhile (digest trap 16).
-async fn reopen(peer: &Arc<Peer>, filter: &Filter) -> Option<EventStream> {
+async fn reopen(peer: &Arc<Peer>, filter: &ListenFilter) -> Option<EventStream> {
     let mut failures = 0;
     loop {
         // Also after a stream that ended well: one that always ends at once must not become a busy loop.
@@ -108,9 +96,8 @@ async fn reopen(peer: &Arc<Peer>, filter: &Filter) -> Option<EventStream> {
         }
         match open(peer, filter).await {
             Ok((stream, honoured)) => {
-                peer.hears
-                    .store(honoured != Filter::default(), Ordering::Relaxed);
-                honoured.announce_gap(peer);
+                peer.hears.store(!honoured.is_empty(), Ordering::Relaxed);
+                honoured.gap().for_each(|notice| peer.say(notice));
                 return Some(stream);
             }
             Err(Unheard::NotOffered) => {
@@ -126,7 +113,10 @@ async fn reopen(peer: &Arc<Peer>, filter: &Filter) -> Option<EventStream> {
 }
 
 /// Sends the request and reads up to the acknowledgement, which comes first (MS-21).
-async fn open(peer: &Arc<Peer>, filter: &Filter) -> Result<(EventStream, Filter), Unheard> {
+async fn open(
+    peer: &Arc<Peer>,
+    filter: &ListenFilter,
+) -> Result<(EventStream, ListenFilter), Unheard> {
     let limit = peer.endpoint().limits().open;
     tokio::time::timeout(limit, open_unlimited(peer, filter))
         .await
@@ -141,8 +131,8 @@ async fn open(peer: &Arc<Peer>, filter: &Filter) -> Result<(EventStream, Filter)
 
 async fn open_unlimited(
     peer: &Arc<Peer>,
-    filter: &Filter,
-) -> Result<(EventStream, Filter), Unheard> {
+    filter: &ListenFilter,
+) -> Result<(EventStream, ListenFilter), Unheard> {
     let backend = peer.backend();
     let id = peer.next_id();
     let outgoing = Outgoing::plain(Method::SubscriptionsListen, filter.to_params());
@@ -179,11 +169,7 @@ async fn open_unlimited(
                     method: Method::SubscriptionsAcknowledged,
                     params,
                 } => {
-                    let honoured = params
-                        .and_then(|params| object::member(&params, "notifications"))
-                        .and_then(|honoured| honoured.read().ok())
-                        .unwrap_or_default();
-                    return Ok((stream, honoured));
+                    return Ok((stream, filter.honoured(params.as_ref())));
                 }
                 Message::Response {
                     outcome: Err(error),
@@ -232,71 +218,5 @@ fn messages(data: &bytes::Bytes) -> Vec<Message> {
     match parse_incoming(data) {
         Ok(Incoming::Single(message)) => vec![message],
         _ => Vec::new(),
-    }
-}
-
-impl Filter {
-    /// Of what is wanted, what the backend declares: it would leave the rest out of its acknowledgement anyway.
-    fn wanted(wanted: &Watch, declared: &ServerCapabilities) -> Self {
-        let changes = |list: Option<isthmus_protocol::ListCapability>| {
-            wanted.lists && list.is_some_and(|list| list.list_changed)
-        };
-        Self {
-            tools_list_changed: changes(declared.tools),
-            prompts_list_changed: changes(declared.prompts),
-            resources_list_changed: changes(declared.resources),
-            resource_subscriptions: if declared.resources_subscribe {
-                wanted.uris.clone()
-            } else {
-                BTreeSet::new()
-            },
-        }
-    }
-
-    fn to_params(&self) -> RawJson {
-        let flags = [
-            ("toolsListChanged", self.tools_list_changed),
-            ("promptsListChanged", self.prompts_list_changed),
-            ("resourcesListChanged", self.resources_list_changed),
-        ];
-        let mut members: Vec<_> = flags
-            .into_iter()
-            .filter(|(_, wanted)| *wanted)
-            .map(|(key, _)| (key, RawJson::assembled("true")))
-            .collect();
-        if !self.resource_subscriptions.is_empty() {
-            members.push((
-                "resourceSubscriptions",
-                RawJson::from_serialize(&self.resource_subscriptions),
-            ));
-        }
-        object::assemble([("notifications", object::assemble(members))])
-    }
-
-    fn into_watch(self) -> Watch {
-        Watch {
-            lists: self.tools_list_changed
-                || self.prompts_list_changed
-                || self.resources_list_changed,
-            uris: self.resource_subscriptions,
-        }
-    }
-
-    fn announce_gap(&self, peer: &Peer) {
-        let lists = [
-            (self.tools_list_changed, ItemKind::Tool),
-            (self.prompts_list_changed, ItemKind::Prompt),
-            (self.resources_list_changed, ItemKind::Resource),
-        ];
-        for (_, kind) in lists.into_iter().filter(|(heard, _)| *heard) {
-            peer.say(PeerNotice::ListChanged(kind));
-        }
-        for uri in &self.resource_subscriptions {
-            let params = object::assemble([("uri", RawJson::string(uri))]);
-            peer.say(PeerNotice::ResourceUpdated {
-                uri: uri.clone(),
-                params,
-            });
-        }
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn before_resuming(first: Duration, place: &Place) -> Duration {
 }
 
 /// The pause after so many failures in a row, when it was `first` after the first.
-pub(super) fn after_failures(first: Duration, failures: u32) -> Duration {
+pub(crate) fn after_failures(first: Duration, failures: u32) -> Duration {
     first
         .saturating_mul(1 << failures.saturating_sub(1).min(10))
         .min(LONGEST)

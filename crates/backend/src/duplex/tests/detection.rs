@@ -37,7 +37,10 @@ async fn probed(peer: &mut Peer) -> (Value, Value) {
 async fn accepts_initialize(peer: &mut Peer) {
     let (id, params) = peer.expect("initialize").await;
     assert_eq!(params["protocolVersion"], "2025-11-25");
-    assert_eq!(params["capabilities"], json!({"roots": {}}));
+    assert_eq!(
+        params["capabilities"],
+        json!({"extensions": {"x.example/y": {}}, "roots": {}})
+    );
     peer.answer(&id, initialized("2025-06-18")).await;
     peer.expect("notifications/initialized").await;
 }

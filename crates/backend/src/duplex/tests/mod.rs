@@ -62,7 +62,7 @@ fn backend() -> BackendName {
 fn opening() -> Opening {
     Opening {
         client_info: raw(&json!({"name": "isthmus", "version": "0"})),
-        capabilities: raw(&json!({"roots": {}})),
+        capabilities: raw(&json!({"extensions": {"x.example/y": {}}, "roots": {}})),
         deadline: Instant::now() + Duration::from_secs(60),
         most_in_flight: 8,
     }

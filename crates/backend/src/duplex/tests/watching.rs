@@ -93,23 +93,75 @@ async fn a_stateless_server_gets_one_listen_which_a_new_one_replaces_once_it_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listen_that_the_server_ends_is_heard_no_more() {
-    for ending in ["result", "cancelled"] {
+async fn a_listen_that_the_server_ends_is_opened_again_and_whatever_it_announces_may_have_changed()
+{
+    for ending in ["result", "cancelled", "error"] {
         let (conversation, mut peer) = stateless().await;
-        let watching = begin_watch(&conversation, watch(true, &[]));
-        let (id, _) = peer.expect("subscriptions/listen").await;
-        acknowledge(&peer, &id, json!({"toolsListChanged": true})).await;
+        let mut notices = conversation.notices();
+        let watching = begin_watch(&conversation, watch(true, &["u"]));
+        let (id, filter) = peer.expect("subscriptions/listen").await;
+        let honoured = json!({"toolsListChanged": true, "resourceSubscriptions": ["u"]});
+        acknowledge(&peer, &id, honoured.clone()).await;
         watching.await.unwrap().unwrap();
         match ending {
             "result" => peer.answer(&id, json!({"_meta": {TAG: id}})).await,
+            "error" => peer.refuse(&id, -32603).await,
             _ => {
                 peer.notify("notifications/cancelled", json!({"requestId": id}))
                     .await
             }
         }
+        let begun = Instant::now();
         settle().await;
         assert!(!conversation.hears(), "{ending}");
+        // Not at once, and not given up when it fails.
+        let (again, same) = peer.expect("subscriptions/listen").await;
+        assert!(begun.elapsed() >= Duration::from_secs(1));
+        assert_eq!(same["notifications"], filter["notifications"]);
+        peer.refuse(&again, -32603).await;
+        let (again, _) = peer.expect("subscriptions/listen").await;
+        assert!(begun.elapsed() >= Duration::from_secs(3));
+        assert!(notices.try_recv().is_err());
+        acknowledge(&peer, &again, honoured).await;
+        assert_eq!(
+            notices.recv().await.unwrap(),
+            PeerNotice::ListChanged(ItemKind::Tool)
+        );
+        assert!(matches!(
+            notices.recv().await.unwrap(),
+            PeerNotice::ResourceUpdated { uri, .. } if uri == "u"
+        ));
+        assert!(conversation.hears());
+        // A new filter ends the one that was opened again.
+        let watching = begin_watch(&conversation, watch(true, &[]));
+        let (third, _) = peer.expect("subscriptions/listen").await;
+        acknowledge(&peer, &third, json!({"toolsListChanged": true})).await;
+        watching.await.unwrap().unwrap();
+        let (_, params) = peer.expect("notifications/cancelled").await;
+        assert_eq!(params["requestId"], again);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listen_is_not_opened_again_for_a_server_that_will_not_or_has_gone() {
+    for will_not in [true, false] {
+        let (conversation, mut peer) = stateless().await;
+        let watching = begin_watch(&conversation, watch(true, &[]));
+        let (id, _) = peer.expect("subscriptions/listen").await;
+        acknowledge(&peer, &id, json!({"toolsListChanged": true})).await;
+        watching.await.unwrap().unwrap();
+        if will_not {
+            peer.answer(&id, json!({})).await;
+            let (again, _) = peer.expect("subscriptions/listen").await;
+            peer.refuse(&again, -32601).await;
+        } else {
+            let reason = Error::new(ErrorKind::BackendUnavailable(backend()), "it fell over");
+            peer.voice.send(Err(reason)).await.unwrap();
+            conversation.closed().cancelled().await;
+        }
+        tokio::time::sleep(Duration::from_secs(120)).await;
         peer.hears_nothing().await;
+        assert!(!conversation.hears());
     }
 }
 

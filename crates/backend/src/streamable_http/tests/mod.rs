@@ -42,8 +42,12 @@ async fn open_session_with(
     capabilities: &str,
 ) -> Arc<StatefulHttp> {
     let endpoint = backend.endpoint();
-    let opening = tokio::spawn(async move { StatefulHttp::open(&endpoint, &json("{}")).await });
+    let opening = tokio::spawn(async move { StatefulHttp::open(&endpoint, &json(DECLARED)).await });
     let initialize = backend.post_of("initialize").await;
+    assert_eq!(
+        initialize.json()["params"]["capabilities"].to_string(),
+        DECLARED
+    );
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":{},"result":{{"protocolVersion":"{revision}","capabilities":{capabilities},"serverInfo":{{"name":"x"}}}}}}"#,
         initialize.id()
@@ -111,4 +115,6 @@ async fn result_of(reply: Reply) -> String {
     complete(reply.outcome().await.unwrap()).to_string()
 }
 
+/// What sessions declare of their clients.
+const DECLARED: &str = r#"{"extensions":{"x.example/y":{"a":[1.0]}},"roots":{}}"#;
 const ALL: &str = r#"{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true}}"#;

@@ -127,7 +127,7 @@ async fn a_result_of_a_type_nobody_asked_for_is_refused() {
     backend
         .post()
         .await
-        .answer_result(r#"{"resultType":"task","taskId":"t"}"#);
+        .answer_result(r#"{"resultType":"odd"}"#);
     let error = calling.await.unwrap().unwrap_err();
     assert!(
         matches!(error.kind(), ErrorKind::BackendMisbehaved(_)),
