@@ -175,8 +175,10 @@ fn too_many(method: &Method) -> JsonRpcError {
 const HOLD: Duration = Duration::from_secs(30);
 /// How long after a question its call is expected to ask more before it leaves the backend to others.
 const SIBLINGS: Duration = Duration::from_millis(250);
-/// Questions open at a time.
-const MOST_OPEN: usize = 64;
+/// Questions open at a time. Hundreds of calls of one principal may be parked in one session, each with a few.
+const MOST_OPEN: usize = 1024;
+/// Questions open at a time during one call.
+const MOST_PER_CALL: usize = 64;
 /// Questions among them that wait until it can be told to whom they belong.
 const MOST_HELD: usize = 16;
 /// Bytes of all that is open; a single question may be larger.

@@ -499,8 +499,9 @@ impl fmt::Debug for Session {
 
 /// Notices kept for a receiver that is behind.
 const NOTICES: usize = 32;
-/// Answers to the backend's own requests on their way at once.
-const ANSWERS: usize = 16;
+/// Answers to the backend's own requests on their way at once. A backend waits for ever for one that is lost, so there
+/// are as many as calls that may ask; only a flood of its own making is cut off.
+const ANSWERS: usize = 1024;
 /// How often an answer is sent that does not arrive.
 const ATTEMPTS: u32 = 5;
 const CANCELLING: Duration = Duration::from_secs(10);
