@@ -132,4 +132,11 @@ pub(crate) enum PeerNotice {
         /// What [`crate::traffic::exposed_elicitation_id`] makes of the backend's id.
         id: String,
     },
+    /// A task has come further.
+    Task {
+        /// The backend's own id of it.
+        id: String,
+        /// The task in the words of the extension.
+        task: RawJson,
+    },
 }

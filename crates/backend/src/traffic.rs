@@ -7,7 +7,7 @@ use isthmus_exchange::{BackendName, ItemKind, LogRecord, Progress};
 use isthmus_protocol::message::{write_error, write_result};
 use isthmus_protocol::object::{ObjectEdit, edit_member, member, string_member};
 use isthmus_protocol::params::meta_key;
-use isthmus_protocol::{Id, JsonRpcError, Method, RawJson, code};
+use isthmus_protocol::{Id, JsonRpcError, Method, RawJson, code, tasks};
 
 use crate::conversation::PeerNotice;
 
@@ -60,6 +60,8 @@ pub(crate) fn notice(
             }
         }
         Method::LogMessage => PeerNotice::Log(log_record(params?)?),
+        Method::TasksStatus => task(tasks::from_core(params?))?,
+        Method::TasksNotification => task(without_subscription_id(params?))?,
         Method::ElicitationComplete => PeerNotice::ElicitationComplete {
             id: exposed_elicitation_id(backend, &string_member(params?, "elicitationId")?),
         },
@@ -80,6 +82,11 @@ pub(crate) fn exposed_elicitation_id(backend: &BackendName, id: &str) -> String 
         let _ = write!(exposed, "{byte:02x}");
     }
     exposed
+}
+
+fn task(task: RawJson) -> Option<PeerNotice> {
+    let id = tasks::task_id(&task)?;
+    Some(PeerNotice::Task { id, task })
 }
 
 /// The id of a listen belongs to the hop (digest §3.10).
@@ -164,5 +171,21 @@ mod tests {
             notice(&backend("b"), &Method::ResourcesUpdated, Some(&params)),
             Some(expected)
         );
+    }
+
+    #[test]
+    fn a_task_is_told_of_in_the_words_of_the_extension_whoever_tells() {
+        let backend = BackendName::parse("b").unwrap();
+        let told = |method, params: &str| notice(&backend, &method, Some(&json(params)));
+        let expected = Some(PeerNotice::Task {
+            id: "t".to_owned(),
+            task: json(r#"{"taskId":"t","ttlMs":5}"#),
+        });
+        let core = r#"{"taskId":"t","ttl":5}"#;
+        assert_eq!(told(Method::TasksStatus, core), expected);
+        let tagged =
+            r#"{"taskId":"t","ttlMs":5,"_meta":{"io.modelcontextprotocol/subscriptionId":1}}"#;
+        assert_eq!(told(Method::TasksNotification, tagged), expected);
+        assert_eq!(told(Method::TasksStatus, "{}"), None);
     }
 }

@@ -351,6 +351,7 @@ impl Pool {
                 (slot.audience(), Notice::ResourceUpdated { uri, params })
             }
             PeerNotice::Log(record) => (slot.audience(), Notice::Log(record)),
+            PeerNotice::Task { id, task } => (slot.audience(), Notice::Task { id, params: task }),
             PeerNotice::ElicitationComplete { id } => {
                 self.completions.note(&id);
                 (slot.audience(), Notice::ElicitationComplete { id })
