@@ -32,3 +32,4 @@ mod sessions;
 mod stdio_face;
 mod supervision;
 mod support;
+mod tasks;

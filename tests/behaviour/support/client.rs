@@ -120,6 +120,7 @@ impl Stateless {
         let name = params["name"]
             .as_str()
             .or(params["uri"].as_str())
+            .or(params["taskId"].as_str())
             .map(str::to_owned);
         let mut headers = vec![
             JSON,
