@@ -193,9 +193,14 @@ mod tests {
     #[test]
     fn only_three_kinds_of_requests_can_be_put_to_a_client() {
         let read = |text: &str| entries(&json(text));
-        let asked = read(r#"{"a":{"method":"roots/list"},"b":{"method":"elicitation/create","params":{"x":1}}}"#);
+        let asked = read(
+            r#"{"a":{"method":"roots/list"},"b":{"method":"elicitation/create","params":{"x":1}}}"#,
+        );
         let asked = asked.unwrap();
-        assert_eq!((asked[0].key.as_str(), &asked[0].method), ("a", &Method::RootsList));
+        assert_eq!(
+            (asked[0].key.as_str(), &asked[0].method),
+            ("a", &Method::RootsList)
+        );
         assert_eq!(asked[0].params.as_str(), "{}");
         assert_eq!(asked[1].params.as_str(), r#"{"x":1}"#);
         assert!(read(r#"{"a":{"method":"tools/call"}}"#).is_err());

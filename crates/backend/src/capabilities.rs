@@ -56,7 +56,14 @@ fn declare(caller: &Caller, for_a_session: bool) -> RawJson {
     }
     if can.roots() {
         let changes = for_a_session && bridge.changes && can.roots_change();
-        members.push(("roots", if changes { r#"{"listChanged":true}"# } else { "{}" }));
+        members.push((
+            "roots",
+            if changes {
+                r#"{"listChanged":true}"#
+            } else {
+                "{}"
+            },
+        ));
     }
     if can.sampling() {
         let tools = bridge.sampling_tools && can.sampling_tools();

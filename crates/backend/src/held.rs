@@ -86,7 +86,10 @@ impl<H> Held<H> {
             return Some(question);
         };
         let can = &asked.capabilities;
-        if can.missing_for(&question.method, &question.params).is_some() {
+        if can
+            .missing_for(&question.method, &question.params)
+            .is_some()
+        {
             let refusal = asking::undeclared(&question.method);
             question.answer(refusal);
             return None;

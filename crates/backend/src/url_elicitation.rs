@@ -97,7 +97,8 @@ pub(crate) fn agreed(backend: &BackendName, responses: Option<&RawJson>) -> Resu
         action.is_some_and(|action| action != "accept")
     });
     if refused {
-        let text = format!("`{backend}` needs its user to visit a page first, and the user did not");
+        let text =
+            format!("`{backend}` needs its user to visit a page first, and the user did not");
         return Err(Error::new(ErrorKind::CannotAsk(backend.clone()), text));
     }
     Ok(())
@@ -176,7 +177,10 @@ mod tests {
             let caller = caller(r#"{"elicitation":{"url":{}}}"#);
             let kept = as_questions(error(data), &caller).unwrap_err();
             assert!(matches!(kept.kind(), ErrorKind::Answered { .. }), "{data}");
-            assert!(matches!(with_own_ids(error(data)).kind(), ErrorKind::Answered { .. }));
+            assert!(matches!(
+                with_own_ids(error(data)).kind(),
+                ErrorKind::Answered { .. }
+            ));
         }
     }
 
@@ -201,6 +205,9 @@ mod tests {
         assert!(agreed(r#"{"u1":{"action":"accept"}}"#).is_ok());
         assert!(agreed("{}").is_ok());
         let refused = agreed(r#"{"u1":{"action":"accept"},"u2":{"action":"decline"}}"#);
-        assert!(matches!(refused.unwrap_err().kind(), ErrorKind::CannotAsk(_)));
+        assert!(matches!(
+            refused.unwrap_err().kind(),
+            ErrorKind::CannotAsk(_)
+        ));
     }
 }

@@ -50,7 +50,10 @@ impl Attached {
         let event = match event {
             Event::Progress(progress) if self.wants.progress => Event::Progress(progress.clone()),
             Event::Log(record)
-                if self.wants.log_level.is_some_and(|level| record.level >= level) =>
+                if self
+                    .wants
+                    .log_level
+                    .is_some_and(|level| record.level >= level) =>
             {
                 Event::Log(record.clone())
             }

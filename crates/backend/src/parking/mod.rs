@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::park::{Park, Resume};
-use self::table::{Limits, Table};
 pub(crate) use self::parkable::Parkable;
 pub(crate) use self::seed::{Occupied, ParksOfOne, Seed};
+use self::table::{Limits, Table};
 
 mod attached;
 mod budget;
@@ -124,7 +124,10 @@ impl Parking {
         let ended = shared.closing.is_cancelled() || seed.ending.is_cancelled();
         if ended {
             let text = format!("`{}` is being stopped", seed.backend);
-            return Err(Error::new(ErrorKind::BackendUnavailable(seed.backend), text));
+            return Err(Error::new(
+                ErrorKind::BackendUnavailable(seed.backend),
+                text,
+            ));
         }
         let (retries, arriving) = mpsc::channel(WAITING_RETRIES);
         let place = shared.table.admit(&seed.principal, retries)?;

@@ -78,11 +78,7 @@ impl OpenQuestions {
     }
 
     /// Why a client cannot be asked for what is missing.
-    pub(super) fn refusal(
-        &self,
-        can: &ClientCapabilities,
-        backend: &BackendName,
-    ) -> Option<Error> {
+    pub(super) fn refusal(&self, can: &ClientCapabilities, backend: &BackendName) -> Option<Error> {
         let mut unanswered = self.unanswered();
         unanswered.find_map(|(_, Open { question, .. })| {
             asking::refusal(can, backend, &question.method, &question.params)

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use isthmus_exchange::{
-    BoxFuture, ClientCapabilities, Continuation, Error, ErrorKind, Event, InputRequired, Outcome,
-    Question, Reply, Step, Wants,
+    BackendName, BoxFuture, ClientCapabilities, Continuation, Error, ErrorKind, Event,
+    InputRequired, Outcome, Question, Reply, Step, Wants,
 };
 use isthmus_protocol::{JsonRpcError, RawJson};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -232,9 +232,7 @@ impl Park {
             self.open.add(question);
             return Flow::Continue(());
         };
-        let can = callers.newest_capabilities();
-        let backend = &self.seed.backend;
-        if let Some(refusal) = asking::refusal(can, backend, &question.method, &question.params) {
+        if let Some(refusal) = callers.refusal(&self.seed.backend, &question) {
             let undeclared = asking::undeclared(&question.method);
             question.answer(undeclared);
             return Flow::Break(End::Settled(Err(refusal)));
@@ -342,7 +340,12 @@ impl Park {
     fn next_round(&mut self) {
         if let Some(callers) = self.leave() {
             let required = self.ask();
-            callers.end(&Ok(Outcome::InputRequired(required)));
+            for caller in callers.all {
+                // One of several may be able to do less than the others.
+                let refusal = self.open.refusal(&caller.capabilities, &self.seed.backend);
+                let asked = || Ok(Outcome::InputRequired(required.clone()));
+                caller.end(refusal.map_or_else(asked, Err));
+            }
         }
     }
 
@@ -441,9 +444,13 @@ impl Callers {
         }
     }
 
-    fn newest_capabilities(&self) -> &ClientCapabilities {
-        let newest = self.all.last().expect("somebody waits while a call runs");
-        &newest.capabilities
+    /// Why none of them can be asked this; `None` if one can.
+    fn refusal(&self, backend: &BackendName, question: &Question) -> Option<Error> {
+        let (method, params) = (&question.method, &question.params);
+        let refusals = self.all.iter();
+        let refusals =
+            refusals.map(|caller| asking::refusal(&caller.capabilities, backend, method, params));
+        refusals.reduce(Option::and).flatten()
     }
 
     fn poll_all_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {

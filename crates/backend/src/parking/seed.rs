@@ -67,7 +67,10 @@ impl ParksOfOne {
     /// Waits until all have ended, for `patience` at most, and then ends those that are left.
     pub(crate) async fn end(&self, patience: Duration) {
         self.counted.close();
-        if tokio::time::timeout(patience, self.counted.wait()).await.is_err() {
+        if tokio::time::timeout(patience, self.counted.wait())
+            .await
+            .is_err()
+        {
             self.ending.cancel();
             self.counted.wait().await;
         }

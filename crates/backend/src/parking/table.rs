@@ -105,11 +105,7 @@ impl Table {
     }
 
     /// Where to send a retry of `principal` for the park `id`; another's park is as good as none.
-    pub(super) fn find(
-        &self,
-        id: ParkId,
-        principal: &PrincipalId,
-    ) -> Option<mpsc::Sender<Resume>> {
+    pub(super) fn find(&self, id: ParkId, principal: &PrincipalId) -> Option<mpsc::Sender<Resume>> {
         let parks = self.parks();
         let entry = parks.by_id.get(&id);
         let entry = entry.filter(|entry| entry.principal == *principal)?;

@@ -64,7 +64,7 @@ async fn closing_a_backend_gives_parks_their_time_and_then_ends_them() {
     let reply = call.await.unwrap().unwrap();
     let _answer = ask(&steps, Method::RootsList).await;
     let required = inputs(reply.outcome().await);
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     fixture.backend.close().await;
     let drain = Bounds::default().drain;
     assert!(begun.elapsed() >= drain && begun.elapsed() < drain + Duration::from_secs(2));

@@ -9,7 +9,10 @@ async fn the_backend_gets_the_very_answer_and_the_client_the_result() {
     let fixture = Fixture::new();
     let anna = client("anna");
     let (peer, asked, answer) = fixture.parked(&anna).await;
-    let reply = fixture.resume(&anna, &asked, &json!({"q1": yes()})).await.unwrap();
+    let reply = fixture
+        .resume(&anna, &asked, &json!({"q1": yes()}))
+        .await
+        .unwrap();
     let answer = answer.await.unwrap().unwrap();
     assert_eq!(answer.as_str(), r#"{"action":"accept","content":{"x":1}}"#);
     assert_eq!(fixture.admission.in_use(), 1);
@@ -43,7 +46,11 @@ async fn a_retry_without_answers_is_asked_the_same_again() {
     let fixture = Fixture::new();
     let anna = client("anna");
     let (_peer, first, _answer) = fixture.parked(&anna).await;
-    for nothing in [json!(null), json!({}), json!({"other": 1, "q01": yes(), "q2": yes()})] {
+    for nothing in [
+        json!(null),
+        json!({}),
+        json!({"other": 1, "q01": yes(), "q2": yes()}),
+    ] {
         let again = fixture.resume(&anna, &first, &nothing).await.unwrap();
         assert_eq!(asked(again.outcome().await), first, "{nothing}");
     }
@@ -107,7 +114,10 @@ async fn a_retry_that_comes_twice_gets_the_same_outcome_for_a_while() {
     let fixture = Fixture::new();
     let anna = client("anna");
     let (peer, first, _answer) = fixture.parked(&anna).await;
-    let reply = fixture.resume(&anna, &first, &json!({"q1": yes()})).await.unwrap();
+    let reply = fixture
+        .resume(&anna, &first, &json!({"q1": yes()}))
+        .await
+        .unwrap();
     peer.finish("done").await;
     assert_eq!(text(reply.outcome().await), "done");
     fixture.assert_all_calls_have_ended();
@@ -115,7 +125,7 @@ async fn a_retry_that_comes_twice_gets_the_same_outcome_for_a_while() {
         let again = fixture.resume(&anna, &first, &responses).await.unwrap();
         assert_eq!(text(again.outcome().await), "done");
     }
-    tokio::time::sleep(super::park::GRACE + Duration::from_millis(1)).await;
+    tokio::time::sleep(park::GRACE + Duration::from_millis(1)).await;
     let late = fixture.resume(&anna, &first, &json!({"q1": yes()})).await;
     assert_eq!(kind(late), ErrorKind::Expired);
     fixture.assert_nothing_is_left();
@@ -151,10 +161,16 @@ async fn a_retry_says_anew_what_its_client_can_do() {
     assert!(matches!(kind(refused), ErrorKind::MissingCapability(_)));
     // The park has stayed. From here on a question is measured by the retry.
     let richer = client_that_can("anna", r#"{"elicitation":{}}"#);
-    let reply = fixture.resume(&richer, &first, &json!({"q1": yes()})).await.unwrap();
+    let reply = fixture
+        .resume(&richer, &first, &json!({"q1": yes()}))
+        .await
+        .unwrap();
     answer.await.unwrap().unwrap();
     let roots = peer.ask(Method::RootsList, json!({})).await;
-    assert!(matches!(kind(reply.outcome().await), ErrorKind::MissingCapability(_)));
+    assert!(matches!(
+        kind(reply.outcome().await),
+        ErrorKind::MissingCapability(_)
+    ));
     assert!(roots.await.unwrap().is_err());
     assert!(peer.is_cancelled().await);
     fixture.assert_all_calls_have_ended();
@@ -197,7 +213,10 @@ async fn a_retry_says_anew_what_it_wants_to_hear() {
     }
     assert_eq!(heard, ["error", r#"{"progress":2}"#, r#"{"progress":3}"#]);
     let mut other = other;
-    assert!(matches!(other.next().await, Step::Done(Ok(_))), "it wanted to hear nothing");
+    assert!(
+        matches!(other.next().await, Step::Done(Ok(_))),
+        "it wanted to hear nothing"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +234,10 @@ async fn without_a_place_the_call_waits_on_and_keeps_its_answers() {
     settle().await;
     assert!(!waiting.is_finished());
     // The queue has room for one: whoever came second was refused.
-    assert!(matches!(kind(queued.await.unwrap()), ErrorKind::Overloaded { .. }));
+    assert!(matches!(
+        kind(queued.await.unwrap()),
+        ErrorKind::Overloaded { .. }
+    ));
     assert!(answer.try_recv().is_err());
     drop(running);
     answer.await.unwrap().unwrap();
@@ -234,8 +256,14 @@ async fn a_retry_that_is_refused_a_place_may_come_again_without_its_answers() {
         async move { admission.admit(&backend()).await.map(drop) }
     });
     settle().await;
-    let refused = fixture.resume(&anna, &first, &json!({"q1": yes()})).await.unwrap();
-    assert!(matches!(kind(refused.outcome().await), ErrorKind::Overloaded { .. }));
+    let refused = fixture
+        .resume(&anna, &first, &json!({"q1": yes()}))
+        .await
+        .unwrap();
+    assert!(matches!(
+        kind(refused.outcome().await),
+        ErrorKind::Overloaded { .. }
+    ));
     drop(running);
     queued.await.unwrap().unwrap();
     let reply = fixture.resume(&anna, &first, &json!(null)).await.unwrap();

@@ -9,7 +9,10 @@ async fn a_question_ends_the_request_and_gives_its_place_back() {
     assert_eq!(fixture.admission.in_use(), 1);
     let _answer = peer.elicit().await;
     let asked = asked(reply.outcome().await);
-    assert_eq!(asked.requests, [("q1".to_owned(), "elicitation/create".to_owned())]);
+    assert_eq!(
+        asked.requests,
+        [("q1".to_owned(), "elicitation/create".to_owned())]
+    );
     assert_eq!(asked.round(), 1);
     assert_eq!(fixture.admission.in_use(), 0);
     assert!(!peer.is_cancelled().await);
@@ -88,7 +91,10 @@ async fn rounds_follow_each_other_and_no_key_comes_twice() {
     let (peer, mut asked_now, mut answer) = fixture.parked(&anna).await;
     for round in 1..20_u32 {
         let key = format!("q{round}");
-        assert_eq!((asked_now.round(), asked_now.keys()), (round, vec![key.as_str()]));
+        assert_eq!(
+            (asked_now.round(), asked_now.keys()),
+            (round, vec![key.as_str()])
+        );
         let retrying = fixture.resuming(&anna, &asked_now, &json!({key: yes()}));
         assert!(answer.await.unwrap().is_ok());
         answer = peer.elicit().await;
@@ -143,6 +149,9 @@ async fn of_too_many_questions_at_once_the_last_are_not_asked() {
     for _ in 0..=crate::asking::MOST_AT_ONCE {
         answers.push(peer.elicit().await);
     }
-    assert_eq!(asked(reply.await.unwrap()).requests.len(), crate::asking::MOST_AT_ONCE);
+    assert_eq!(
+        asked(reply.await.unwrap()).requests.len(),
+        crate::asking::MOST_AT_ONCE
+    );
     assert!(answers.pop().unwrap().await.is_err());
 }

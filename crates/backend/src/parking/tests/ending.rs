@@ -17,7 +17,10 @@ async fn a_park_that_nobody_comes_back_to_ends_and_says_so_on_both_sides() {
     assert_eq!(cancel.as_str(), r#"{"action":"cancel"}"#);
     assert!(sampled.await.unwrap().is_err());
     assert!(peer.is_cancelled().await);
-    let late = fixture.resume(&anna, &first, &json!({"q1": yes()})).await.unwrap_err();
+    let late = fixture
+        .resume(&anna, &first, &json!({"q1": yes()}))
+        .await
+        .unwrap_err();
     assert_eq!(*late.kind(), ErrorKind::Expired);
     assert!(late.message().contains("send the call again"));
     fixture.assert_nothing_is_left();
@@ -55,7 +58,10 @@ async fn one_principal_may_have_so_many_and_all_together_so_many() {
             let (peer, reply) = fixture.call(&caller).await;
             let _answer = peer.elicit().await;
             let refused = kind(reply.outcome().await);
-            assert!(matches!(refused, ErrorKind::Overloaded { .. }), "{refused:?}");
+            assert!(
+                matches!(refused, ErrorKind::Overloaded { .. }),
+                "{refused:?}"
+            );
             assert!(peer.is_cancelled().await);
         }
     };
@@ -63,7 +69,10 @@ async fn one_principal_may_have_so_many_and_all_together_so_many() {
     let (peer, asked, _answer) = fixture.parked(&bert).await;
     refused(bert.clone()).await;
     // One that has ended makes room, although its outcome is kept.
-    let reply = fixture.resume(&bert, &asked, &json!({"q1": yes()})).await.unwrap();
+    let reply = fixture
+        .resume(&bert, &asked, &json!({"q1": yes()}))
+        .await
+        .unwrap();
     peer.finish("done").await;
     text(reply.outcome().await);
     fixture.parked(&bert).await;
@@ -75,7 +84,10 @@ async fn closing_ends_every_park_at_once_and_admits_no_other() {
     let anna = client("anna");
     let (away, first, elicited) = fixture.parked(&anna).await;
     let (running, second, _answer) = fixture.parked(&anna).await;
-    let reply = fixture.resume(&anna, &second, &json!({"q1": yes()})).await.unwrap();
+    let reply = fixture
+        .resume(&anna, &second, &json!({"q1": yes()}))
+        .await
+        .unwrap();
     let (settled, third, _answer) = fixture.parked(&anna).await;
     settled.finish("done").await;
     let begun = Instant::now();
@@ -90,7 +102,10 @@ async fn closing_ends_every_park_at_once_and_admits_no_other() {
     }
     let (peer, reply) = fixture.call(&anna).await;
     let _answer = peer.elicit().await;
-    assert!(matches!(kind(reply.outcome().await), ErrorKind::BackendUnavailable(_)));
+    assert!(matches!(
+        kind(reply.outcome().await),
+        ErrorKind::BackendUnavailable(_)
+    ));
     drop(peer);
     fixture.assert_nothing_is_left();
 }
@@ -104,7 +119,10 @@ async fn a_backend_that_is_removed_waits_for_its_parks_and_not_for_ever() {
     let begun = Instant::now();
     let comes_back = async {
         tokio::time::sleep(patience / 2).await;
-        let reply = fixture.resume(&anna, &first, &json!({"q1": yes()})).await.unwrap();
+        let reply = fixture
+            .resume(&anna, &first, &json!({"q1": yes()}))
+            .await
+            .unwrap();
         peer.finish("done").await;
         assert_eq!(text(reply.outcome().await), "done");
     };
@@ -125,7 +143,7 @@ async fn a_backend_that_is_removed_waits_for_its_parks_and_not_for_ever() {
 async fn outcomes_are_kept_within_a_number_of_bytes() {
     let fixture = Fixture::new();
     let anna = client("anna");
-    let large = "x".repeat(super::table::KEPT_BYTES / 2);
+    let large = "x".repeat(table::KEPT_BYTES / 2);
     let mut all = Vec::new();
     for _ in 0..3 {
         let (peer, asked, answer) = fixture.parked(&anna).await;

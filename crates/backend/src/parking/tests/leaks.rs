@@ -25,18 +25,27 @@ async fn after_ten_thousand_parks_everything_is_where_it_was() {
     for caller in [&clients[0], &clients[10]] {
         let (peer, reply) = fixture.call(caller).await;
         let _answer = peer.elicit().await;
-        assert!(matches!(kind(reply.outcome().await), ErrorKind::Overloaded { .. }));
+        assert!(matches!(
+            kind(reply.outcome().await),
+            ErrorKind::Overloaded { .. }
+        ));
     }
     // They end in every way there is.
     for (at, (caller, peer, asked, answer)) in parked.into_iter().enumerate() {
         match at % 5 {
             0 => {
-                let reply = fixture.resume(caller, &asked, &json!({"q1": yes()})).await.unwrap();
+                let reply = fixture
+                    .resume(caller, &asked, &json!({"q1": yes()}))
+                    .await
+                    .unwrap();
                 peer.finish("done").await;
                 assert_eq!(text(reply.outcome().await), "done");
             }
             1 => {
-                let reply = fixture.resume(caller, &asked, &json!({"q1": yes()})).await.unwrap();
+                let reply = fixture
+                    .resume(caller, &asked, &json!({"q1": yes()}))
+                    .await
+                    .unwrap();
                 drop(reply);
             }
             2 => {
@@ -48,7 +57,7 @@ async fn after_ten_thousand_parks_everything_is_where_it_was() {
             _ => std::mem::forget((peer, answer)),
         }
     }
-    tokio::time::sleep(LIFETIME + super::park::GRACE).await;
+    tokio::time::sleep(LIFETIME + park::GRACE).await;
     settle().await;
     fixture.assert_nothing_is_left();
     // And the room is there again.

@@ -7,7 +7,10 @@ async fn a_client_that_leaves_while_its_call_runs_cancels_it_and_later_learns_th
     let fixture = Fixture::new();
     let anna = client("anna");
     let (peer, first, answer) = fixture.parked(&anna).await;
-    let reply = fixture.resume(&anna, &first, &json!({"q1": yes()})).await.unwrap();
+    let reply = fixture
+        .resume(&anna, &first, &json!({"q1": yes()}))
+        .await
+        .unwrap();
     answer.await.unwrap().unwrap();
     drop(reply);
     assert!(peer.is_cancelled().await);
@@ -23,8 +26,14 @@ async fn as_long_as_one_retry_waits_the_call_goes_on() {
     let fixture = Fixture::new();
     let anna = client("anna");
     let (peer, first, answer) = fixture.parked(&anna).await;
-    let one = fixture.resume(&anna, &first, &json!({"q1": yes()})).await.unwrap();
-    let two = fixture.resume(&anna, &first, &json!({"q1": yes()})).await.unwrap();
+    let one = fixture
+        .resume(&anna, &first, &json!({"q1": yes()}))
+        .await
+        .unwrap();
+    let two = fixture
+        .resume(&anna, &first, &json!({"q1": yes()}))
+        .await
+        .unwrap();
     answer.await.unwrap().unwrap();
     drop(one);
     settle().await;
@@ -83,12 +92,18 @@ async fn what_the_backend_takes_back_is_asked_no_more_and_its_answer_ignored() {
     let first = asked(reply.outcome().await);
     drop(one);
     settle().await;
-    let again = fixture.resume(&anna, &first, &json!({"q1": yes()})).await.unwrap();
+    let again = fixture
+        .resume(&anna, &first, &json!({"q1": yes()}))
+        .await
+        .unwrap();
     assert_eq!(asked(again.outcome().await).keys(), ["q2"]);
     drop(two);
     settle().await;
     // Nothing is left to ask: whoever comes waits for the outcome.
-    let reply = fixture.resume(&anna, &first, &json!({"q2": yes()})).await.unwrap();
+    let reply = fixture
+        .resume(&anna, &first, &json!({"q2": yes()}))
+        .await
+        .unwrap();
     peer.finish("without you").await;
     assert_eq!(text(reply.outcome().await), "without you");
 }
@@ -103,10 +118,13 @@ async fn what_ends_while_the_client_is_away_is_there_when_it_comes() {
     tokio::time::sleep(LIFETIME / 2).await;
     fixture.assert_all_calls_have_ended();
     for _ in 0..2 {
-        let reply = fixture.resume(&anna, &first, &json!({"q1": yes()})).await.unwrap();
+        let reply = fixture
+            .resume(&anna, &first, &json!({"q1": yes()}))
+            .await
+            .unwrap();
         assert_eq!(text(reply.outcome().await), "without you");
     }
-    tokio::time::sleep(super::park::GRACE * 2).await;
+    tokio::time::sleep(park::GRACE * 2).await;
     fixture.assert_nothing_is_left();
 }
 
@@ -130,8 +148,14 @@ async fn a_backend_that_stays_silent_after_an_answer_runs_out_of_time() {
     // Time that the user took does not count.
     tokio::time::sleep(PATIENCE * 2).await;
     let begun = Instant::now();
-    let reply = fixture.resume(&anna, &first, &json!({"q1": yes()})).await.unwrap();
-    assert!(matches!(kind(reply.outcome().await), ErrorKind::TimedOut(Some(_))));
+    let reply = fixture
+        .resume(&anna, &first, &json!({"q1": yes()}))
+        .await
+        .unwrap();
+    assert!(matches!(
+        kind(reply.outcome().await),
+        ErrorKind::TimedOut(Some(_))
+    ));
     assert_eq!(begun.elapsed(), PATIENCE);
     assert!(peer.is_cancelled().await);
     fixture.assert_all_calls_have_ended();

@@ -4,6 +4,10 @@
     clippy::disallowed_methods,
     reason = "what a test starts ends with its runtime"
 )]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a test gives away the JSON that it writes where it calls"
+)]
 
 mod answering;
 mod asking;
@@ -157,7 +161,7 @@ impl Fixture {
         assert_eq!(Arc::strong_count(&self.leases), 1, "leases");
         assert_eq!(self.admission.in_use(), 0, "places");
         assert_eq!(self.parking.0.table.count().1, 0, "unfinished parks");
-        assert_eq!(self.parking.0.table.open().left(), super::table::OPEN_BYTES);
+        assert_eq!(self.parking.0.table.open().left(), table::OPEN_BYTES);
     }
 }
 
@@ -233,9 +237,7 @@ fn asked(outcome: Result<Outcome, Error>) -> Asked {
 
 fn text(outcome: Result<Outcome, Error>) -> String {
     match outcome {
-        Ok(Outcome::Complete(complete)) => {
-            object::string_member(&complete.result, "text").unwrap()
-        }
+        Ok(Outcome::Complete(complete)) => object::string_member(&complete.result, "text").unwrap(),
         other => panic!("{other:?} is not complete"),
     }
 }

@@ -2,7 +2,11 @@
 
 use super::*;
 
-fn bounded(sharing: Sharing, conversations: usize, per_principal: usize) -> (Arc<Pool>, Arc<Opener>) {
+fn bounded(
+    sharing: Sharing,
+    conversations: usize,
+    per_principal: usize,
+) -> (Arc<Pool>, Arc<Opener>) {
     let (_, opener) = fixture(Revision::V2025_11_25, sharing);
     let settings = PoolSettings {
         conversations,

@@ -64,7 +64,10 @@ async fn a_process_that_alone_sees_apps_stays() {
     let able = pool.acquire(&who_can(session(1, "a"), ASKED)).await;
     pool.note_apps(true);
     assert!(pool.move_listing().is_none());
-    let shows = pool.acquire(&who_can(session(2, "a"), SHOWS_APPS)).await.unwrap();
+    let shows = pool
+        .acquire(&who_can(session(2, "a"), SHOWS_APPS))
+        .await
+        .unwrap();
     let moved = pool.move_listing().unwrap();
     assert!(Arc::ptr_eq(moved.conversation(), shows.conversation()));
     drop((listing, able));
@@ -77,6 +80,9 @@ async fn sessions_that_cost_no_process_are_left_as_they_are() {
     let (pool, _) = fixture(Revision::V2025_11_25, Sharing::PerPrincipal);
     let _listing = pool.acquire_listing().await.unwrap();
     pool.note_apps(false);
-    let _callers = pool.acquire(&who_can(session(1, "a"), ASKED)).await.unwrap();
+    let _callers = pool
+        .acquire(&who_can(session(1, "a"), ASKED))
+        .await
+        .unwrap();
     assert!(pool.move_listing().is_none());
 }

@@ -4,6 +4,10 @@
     clippy::disallowed_methods,
     reason = "what a test starts ends with its runtime"
 )]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a test gives away the JSON that it writes where it calls"
+)]
 
 mod declaring;
 mod driving;

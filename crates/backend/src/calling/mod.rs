@@ -73,7 +73,7 @@ impl Backend {
             .await
             .unwrap_or_else(|_| Err(self.timed_out()));
         match sent {
-            Ok((lease, sent)) => self.attend(call, (place, lease), deadline, sent),
+            Ok((lease, sent)) => self.attend(&call, (place, lease), deadline, sent),
             Err(error) => {
                 ending(self.name(), &call.caller, &call.method, Err(error)).map(Reply::ready)
             }
@@ -192,7 +192,7 @@ impl Backend {
     /// The reply as its caller gets it.
     fn attend(
         &self,
-        call: Call,
+        call: &Call,
         (place, lease): (OwnedSemaphorePermit, Arc<Lease>),
         deadline: Instant,
         sent: Sent,
@@ -202,7 +202,7 @@ impl Backend {
             reply,
             driving,
         } = sent;
-        let Call { caller, method, .. } = &call;
+        let Call { caller, method, .. } = call;
         let live = caller.attachment == Attachment::Live;
         let driven = live && asking::is_interactive(method) && speaks(&lease, Era::Stateless);
         let reply = if let Some(driving) = driving {
