@@ -11,6 +11,7 @@
     reason = "test code: a panic is how a test fails, tasks end with its runtime, bodies are its own"
 )]
 
+mod authentication;
 mod bad_input;
 mod cli;
 mod cli_items;

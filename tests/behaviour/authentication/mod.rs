@@ -1,0 +1,8 @@
+//! Who may call, over HTTP: every door with every kind of credential, and what one caller cannot have of another's.
+
+mod doors;
+mod issuer;
+mod protected_resource;
+mod reload;
+mod strangers;
+mod visitor;
