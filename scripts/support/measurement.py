@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,8 @@ class Measurement:
             else:
                 settings = http(stack.enter_context(backend.listening(log.with_suffix(".server.log"))))
             url = stack.enter_context(self.standing_before(settings, log))
+            if wire == "stdio":
+                warm_up(url)
             for revision, name in wanted.items():
                 found = suite.run_server(url, revision, RESULTS / f"through-{era}-{wire}-{revision}")
                 suite.record(found, RESULTS / f"through-{era}-{wire}-{revision}.json")
@@ -139,6 +142,29 @@ def stdio(server: Server) -> dict:
     """A backend that the gateway starts."""
     command, *arguments = server.command()
     return {"stdio": {"command": command, "args": arguments, "env": server.environment()}}
+
+
+def warm_up(url: str) -> None:
+    """Calls a tool as a client that can answer elicitation and nothing else.
+
+    A stateful backend learns that when it is started, so that such a client has a process of its own. The suite has one
+    that gives its first call 600 ms, which a Python may need to start.
+    """
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}},
+    }
+    call = {"name": "test_simple_text", "arguments": {}, "_meta": meta}
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "test_simple_text",
+    }
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=30) as answer:
+        answer.read()
 
 
 def score(found: dict[str, Scenario]) -> str:
