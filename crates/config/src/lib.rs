@@ -20,10 +20,11 @@ mod yaml;
 
 pub use config::{
     Alphabet, ApiKey, ApiKeys, Authentication, AuthenticationMethod, Backend, BackendBounds,
-    Bounds, Certificate, CertificateName, Config, EraSetting, Glob, HostPattern, HttpWire, Jwks,
-    Jwt, JwtAlgorithm, Listener, Located, Location, Log, LogFormat, Names, OriginPattern, Override,
-    Process, ProcessLimits, PublicUrl, Restart, Route, SealKey, Secret, SessionPolicy, Shaping,
-    SseWire, StdioWire, Timeouts, Wire,
+    BackendTls, Bounds, Certificate, CertificateName, ClientCertificates, Config, EraSetting, Glob,
+    HostPattern, HttpWire, Jwks, Jwt, JwtAlgorithm, KeyPair, Listener, ListenerTls, Located,
+    Location, Log, LogFormat, Names, OriginPattern, Override, Process, ProcessLimits, PublicUrl,
+    Restart, Roots, Route, SealKey, Secret, SessionPolicy, Shaping, SseWire, StdioWire, Timeouts,
+    TlsVersion, Wire,
 };
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use document::json_schema;

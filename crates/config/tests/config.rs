@@ -230,3 +230,26 @@ fn a_key_of_seals_is_32_bytes() {
     assert_eq!(config.seal_keys[0].id, 3);
     assert_eq!(config.seal_keys[0].bytes(), Some([15; 32]));
 }
+
+#[test]
+fn a_renewed_certificate_is_a_changed_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.yaml");
+    let write = |name: &str, kind: &str, content: &str| {
+        let pem = format!("-----BEGIN {kind}-----\n{content}\n-----END {kind}-----\n");
+        std::fs::write(folder.path().join(name), pem).unwrap();
+    };
+    write("chain.pem", "CERTIFICATE", "AAAA");
+    write("key.pem", "PRIVATE KEY", "AAAA");
+    let text = "listeners: {main: {address: 127.0.0.1:0, tls: {certificates: [{chain: chain.pem, key: key.pem}]}}}";
+    let load = || parse(text, &file, &Environment::default()).unwrap();
+    let before = load();
+    assert_eq!(before, load());
+    assert!(before.files.contains(&folder.path().join("key.pem")));
+    assert!(
+        !format!("{before:?}").contains("PRIVATE"),
+        "keys never print"
+    );
+    write("chain.pem", "CERTIFICATE", "BBBB");
+    assert_ne!(before, load());
+}

@@ -391,6 +391,7 @@ fn a_tool_with_invalid_headers_is_dropped_where_headers_are_sent() {
     http.settings.wire = Wire::Http(HttpWire {
         urls: Vec::new(),
         headers: Vec::new(),
+        tls: isthmus_config::BackendTls::default(),
         process: None,
     });
     let mut listing = fixture::listing(&[(TOOL, "bad", bad), (TOOL, "good", "")]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Uri};
 
-use super::{Located, Location, Process, Secret};
+use super::{BackendTls, Located, Location, Process, Secret};
 
 /// One MCP server behind us.
 #[derive(Debug, Clone)]
@@ -61,6 +61,8 @@ pub struct HttpWire {
     pub urls: Vec<Located<Uri>>,
     /// Sent with every request. Names are unique and none is a header that belongs to the hop; values are valid.
     pub headers: Vec<(HeaderName, Secret)>,
+    /// How TLS is spoken to it.
+    pub tls: BackendTls,
     /// A program that serves the URL, started and supervised by us.
     pub process: Option<Process>,
 }
@@ -72,6 +74,8 @@ pub struct SseWire {
     pub url: Located<Uri>,
     /// As in [`HttpWire::headers`].
     pub headers: Vec<(HeaderName, Secret)>,
+    /// As in [`HttpWire::tls`].
+    pub tls: BackendTls,
     /// As in [`HttpWire::process`].
     pub process: Option<Process>,
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Location, PublicUrl, Route};
+use super::{ListenerTls, Location, PublicUrl, Route};
 
 /// Where clients are accepted.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct Listener {
     pub allowed_origins: Vec<OriginPattern>,
     /// By which URL clients know it; routes stand below.
     pub public_url: Option<PublicUrl>,
+    /// How it speaks TLS; `None`: it does not.
+    pub tls: Option<ListenerTls>,
     /// Whether the operator accepts that everybody who reaches the listener may call the routes that ask nobody who they
     /// are.
     pub allow_unauthenticated: bool,
@@ -57,7 +59,8 @@ impl Listener {
         let allowed_origins = if ip.is_loopback() {
             LOOPBACK_HOSTS
                 .into_iter()
-                .filter_map(|host| OriginPattern::parse(&format!("http://{host}:*")))
+                .flat_map(|host| [format!("http://{host}:*"), format!("https://{host}:*")])
+                .filter_map(|origin| OriginPattern::parse(&origin))
                 .collect()
         } else {
             Vec::new()
@@ -68,6 +71,7 @@ impl Listener {
             allowed_hosts,
             allowed_origins,
             public_url: None,
+            tls: None,
             allow_unauthenticated: false,
             location: None,
         }
@@ -114,6 +118,7 @@ impl PartialEq for Listener {
             allowed_hosts,
             allowed_origins,
             public_url,
+            tls,
             allow_unauthenticated,
             location: _,
         } = self;
@@ -122,6 +127,7 @@ impl PartialEq for Listener {
             && *allowed_hosts == other.allowed_hosts
             && *allowed_origins == other.allowed_origins
             && *public_url == other.public_url
+            && *tls == other.tls
             && *allow_unauthenticated == other.allow_unauthenticated
     }
 }

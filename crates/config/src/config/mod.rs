@@ -13,6 +13,7 @@ mod process;
 mod public_url;
 mod route;
 mod secret;
+mod tls;
 
 use std::path::PathBuf;
 
@@ -33,6 +34,7 @@ pub use process::{Process, ProcessLimits};
 pub use public_url::PublicUrl;
 pub use route::{Alphabet, Names, Override, Route, Shaping};
 pub use secret::Secret;
+pub use tls::{BackendTls, ClientCertificates, KeyPair, ListenerTls, Roots, TlsVersion};
 
 /// Everything an operator decided, checked.
 #[derive(Debug, Clone, Default, PartialEq)]

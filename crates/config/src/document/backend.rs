@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{DurationText, Process, Secret};
+use super::{BackendTls, DurationText, Process, Secret};
 use crate::config;
 use crate::yaml::{Entries, Spanned};
 
@@ -53,6 +53,8 @@ pub(crate) struct Http {
     pub(crate) urls: Vec<Spanned<String>>,
     /// Headers to send with every request: a text, or a secret as `{env: NAME}` or `{file: path}`.
     pub(crate) headers: Option<Entries<Spanned<Secret>>>,
+    /// How TLS is spoken to it. Default: the system's authorities are believed, and nothing is shown.
+    pub(crate) tls: Option<BackendTls>,
     /// A program that serves the URL, for the gateway to start and supervise.
     pub(crate) process: Option<Process>,
 }
@@ -66,6 +68,8 @@ pub(crate) struct Sse {
     pub(crate) url: Spanned<String>,
     /// Headers to send with every request: a text, or a secret as `{env: NAME}` or `{file: path}`.
     pub(crate) headers: Option<Entries<Spanned<Secret>>>,
+    /// How TLS is spoken to it. Default: the system's authorities are believed, and nothing is shown.
+    pub(crate) tls: Option<BackendTls>,
     /// A program that serves the URL, for the gateway to start and supervise.
     pub(crate) process: Option<Process>,
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::ListenerTls;
 use crate::yaml::Spanned;
 
 /// Where clients are accepted.
@@ -16,11 +17,14 @@ pub(crate) struct Listener {
     /// names of loopback and the listener's own address are always allowed.
     pub(crate) allowed_hosts: Option<Vec<Spanned<String>>>,
     /// Origins of web pages that may call, as in `https://app.example`, `http://localhost:*` or `*` for any. A listener
-    /// on loopback always allows pages of the same machine: `http://localhost:*`, `http://127.0.0.1:*`, `http://[::1]:*`.
+    /// on loopback always allows pages of the same machine: `http://localhost:*`, `https://localhost:*`, and
+    /// the same for `127.0.0.1` and `[::1]`.
     pub(crate) allowed_origins: Option<Vec<Spanned<String>>>,
     /// The URL by which clients know the listener, such as `https://mcp.example`: its routes are below. Needed for OAuth,
     /// and where something passes requests on to a listener on loopback. Its host is among the allowed ones.
     pub(crate) public_url: Option<Spanned<String>>,
+    /// How it speaks TLS. Without it everything is sent as it is.
+    pub(crate) tls: Option<ListenerTls>,
     /// Whether everybody who reaches the listener may call the routes that ask nobody who they are. Has to be said if
     /// others than this machine reach it: at any address but loopback, or by a public URL.
     #[schemars(extend("default" = false))]

@@ -12,6 +12,7 @@ mod process;
 mod route;
 mod schema;
 mod secret;
+mod tls;
 mod units;
 
 use schemars::JsonSchema;
@@ -27,6 +28,7 @@ pub(crate) use process::{Process, ProcessLimits};
 pub(crate) use route::{AlphabetWord, Names, Override, Route, Shaping};
 pub use schema::json_schema;
 pub(crate) use secret::Secret;
+pub(crate) use tls::{BackendTls, KeyPair, ListenerTls, TlsVersionWord};
 pub(crate) use units::{DurationText, SizeText, WaitText, parse_duration, parse_size};
 
 use crate::yaml::{Entries, Spanned};

@@ -93,12 +93,14 @@ impl Resolver<'_> {
         let path = format!("{path}.sse");
         let url = self.url(&sse.url, &format!("{path}.url"));
         let headers = self.headers(sse.headers, &path);
+        let tls = self.backend_tls(sse.tls.as_ref(), &path);
         let process = sse
             .process
             .map(|process| self.process(process, &format!("{path}.process")));
         Some(Wire::Sse(SseWire {
             url: url?,
             headers,
+            tls,
             process,
         }))
     }
@@ -117,12 +119,14 @@ impl Resolver<'_> {
             urls.push(url);
         }
         let headers = self.headers(written.headers, path);
+        let tls = self.backend_tls(written.tls.as_ref(), path);
         let process = written
             .process
             .map(|process| self.process(process, &format!("{path}.process")));
         (!urls.is_empty()).then_some(HttpWire {
             urls,
             headers,
+            tls,
             process,
         })
     }

@@ -49,6 +49,7 @@ impl Resolver<'_> {
                 .allowed_origins
                 .extend(self.origin_patterns(written.allowed_origins.as_deref(), &path));
             listener.public_url = self.public_url(written.public_url.as_ref(), &path);
+            listener.tls = written.tls.and_then(|tls| self.listener_tls(&tls, &path));
             listener.allow_unauthenticated =
                 written.allow_unauthenticated.is_some_and(|said| said.value);
             listeners.push(ResolvedListener {

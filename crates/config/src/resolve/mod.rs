@@ -12,6 +12,7 @@ mod listener;
 mod process;
 mod route;
 mod secret;
+mod tls;
 mod who_may_call;
 
 pub(crate) use backend::is_backend_name;

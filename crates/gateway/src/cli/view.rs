@@ -144,6 +144,7 @@ fn of_url(url: &http::Uri) -> Result<(Config, Route), Failure> {
     let wire = HttpWire {
         urls: vec![Located::nowhere(url.clone())],
         headers: Vec::new(),
+        tls: isthmus_config::BackendTls::default(),
         process: None,
     };
     let mut backend = Backend::new("gateway", Wire::Http(wire));
