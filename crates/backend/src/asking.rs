@@ -89,10 +89,10 @@ pub(crate) fn check_answer(method: &Method, answer: &RawJson) -> Result<(), &'st
                 return Err("has a `content` that is no object");
             }
         }
-        Method::SamplingCreateMessage => {
-            if string_member(answer, "role").is_none() || member(answer, "content").is_none() {
-                return Err("is no message: it needs `role` and `content`");
-            }
+        Method::SamplingCreateMessage
+            if string_member(answer, "role").is_none() || member(answer, "content").is_none() =>
+        {
+            return Err("is no message: it needs `role` and `content`");
         }
         Method::RootsList => {
             let roots = member(answer, "roots").ok_or("has no `roots`")?;

@@ -63,7 +63,7 @@ impl Table {
             limits,
             parks: Mutex::default(),
             open: Budget::new(OPEN_BYTES),
-            keeping: Keeping::new(limits.parks, KEPT_BYTES),
+            keeping: Keeping::new(MOST_KEPT, KEPT_BYTES),
         }))
     }
 
@@ -173,3 +173,4 @@ pub(super) fn overloaded(text: &str) -> Error {
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 pub(super) const OPEN_BYTES: usize = 256 << 20;
 pub(super) const KEPT_BYTES: usize = 64 << 20;
+const MOST_KEPT: usize = 10_000;
