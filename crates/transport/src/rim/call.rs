@@ -57,8 +57,13 @@ pub(crate) async fn run(
         () = running.cancelled().cancelled() => None,
         response = drive(stage, request, encoder, outlet, Some(&mut asking)) => Some(response),
     };
-    if response.is_none() && !session.is_closed() {
-        asking.give_up().await;
+    if response.is_none() && asking.is_open() {
+        // A client that reads nothing is not waited for when its session ends.
+        tokio::select! {
+            biased;
+            () = session.scope().ended().cancelled() => {}
+            () = asking.give_up() => {}
+        }
     }
     response
 }
