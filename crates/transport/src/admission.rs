@@ -1,7 +1,5 @@
 //! Who is calling, or why nobody is let in: between a route's authenticator and HTTP.
 
-use std::net::SocketAddr;
-
 use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -9,6 +7,7 @@ use isthmus_exchange::{Challenge, Credentials, Field, HeaderFields, Principal};
 
 use crate::answer::{HttpResponse, TurnedAway, set_retry_after};
 use crate::face::RouteFace;
+use crate::peer::Peer;
 
 /// Asks the route's authenticator who is calling.
 ///
@@ -18,22 +17,22 @@ use crate::face::RouteFace;
 pub(crate) async fn admit(
     face: &RouteFace,
     parts: &Parts,
-    peer: Option<SocketAddr>,
+    peer: &Peer,
 ) -> Result<Principal, HttpResponse> {
     let Some(authenticator) = &face.authenticator else {
         return Ok(Principal::anonymous());
     };
     let credentials = Credentials {
         headers: &Fields(&parts.headers),
-        certificate: None,
-        address: peer,
+        certificate: peer.certificate.as_deref(),
+        address: peer.address,
     };
     match authenticator.authenticate(credentials).await {
         Ok(principal) => Ok(principal),
         Err(challenge) => {
             tracing::debug!(
                 route = face.route.as_str(),
-                ?peer,
+                peer = ?peer.address,
                 status = challenge.status,
                 reason = challenge.message,
                 "a caller was not let in"

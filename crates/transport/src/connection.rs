@@ -1,7 +1,6 @@
 //! One connection of an HTTP client, from its first byte to its last.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,15 +13,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::entry;
 use crate::listener::Listener;
+use crate::peer::Peer;
 
 /// Serves one accepted connection, HTTP/1.1 or HTTP/2 by what the client begins with, until it ends.
 ///
 /// Once `Clients::drain` was called, what is in flight is finished and the connection closed. Dropping the future closes
 /// it at once, which cancels the requests of stateless clients (MS-6) and no others (LS-8).
-pub async fn serve_connection<Io>(io: Io, peer: Option<SocketAddr>, listener: Arc<Listener>)
+pub async fn serve_connection<Io>(io: Io, peer: impl Into<Peer>, listener: Arc<Listener>)
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let peer = peer.into();
+    let address = peer.address;
     let clients = Arc::clone(&listener.clients);
     let bounds = clients.bounds().clone();
     let begun = Arc::new(AtomicBool::new(false));
@@ -30,7 +32,7 @@ where
         let begun = Arc::clone(&begun);
         move |request| {
             begun.store(true, Ordering::Relaxed);
-            let listener = Arc::clone(&listener);
+            let (listener, peer) = (Arc::clone(&listener), peer.clone());
             async move { Ok::<_, Infallible>(entry::answer(listener, peer, request).await) }
         }
     });
@@ -45,7 +47,7 @@ where
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(?peer, %error, "connection ended early");
+                    tracing::debug!(peer = ?address, %error, "connection ended early");
                 }
                 return;
             }

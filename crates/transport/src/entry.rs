@@ -17,6 +17,7 @@ use crate::cors;
 use crate::expiry::end_with;
 use crate::face::RouteFace;
 use crate::listener::{Endpoint, Listener, View};
+use crate::peer::Peer;
 use crate::{http_sse, streamable_http};
 
 /// One authenticated request on its way to an endpoint.
@@ -32,7 +33,7 @@ pub(crate) struct Visit {
 /// Answers one HTTP request.
 pub(crate) async fn answer(
     listener: Arc<Listener>,
-    peer: Option<SocketAddr>,
+    peer: Peer,
     request: Request<Incoming>,
 ) -> HttpResponse {
     let (parts, body) = request.into_parts();
@@ -57,7 +58,7 @@ pub(crate) async fn answer(
 async fn admitted(
     listener: Arc<Listener>,
     view: &View,
-    peer: Option<SocketAddr>,
+    peer: Peer,
     parts: Parts,
     body: Incoming,
 ) -> HttpResponse {
@@ -72,7 +73,7 @@ async fn admitted(
         return cors::preflight(&parts.headers, allowed);
     }
     let face = endpoint.face();
-    let principal = match admit(face, &parts, peer).await {
+    let principal = match admit(face, &parts, &peer).await {
         Ok(principal) => principal,
         Err(refused) => return refused,
     };
@@ -80,7 +81,7 @@ async fn admitted(
         listener,
         face: Arc::clone(face),
         principal,
-        peer,
+        peer: peer.address,
         parts,
     };
     match (endpoint, visit.parts.method.as_str()) {
