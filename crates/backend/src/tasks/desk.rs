@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::background::Background;
 use super::inquiry::{Inquiry, Keys};
 use super::line::Line;
+use super::result_or_reason;
 
 /// The tasks of one backend.
 #[derive(Debug)]
@@ -111,19 +112,32 @@ impl Desk {
         id: &str,
     ) -> Result<RawJson, Error> {
         let task = line.look(id).await?;
-        let seen = Snapshot::of(&task);
-        let Some(status) = seen.map(|seen| seen.status) else {
+        let Some(seen) = Snapshot::of(&task) else {
             return Err(line.misbehaved("does not say how its task stands"));
         };
-        match status {
-            Status::Working => Ok(task),
+        match seen.status {
+            Status::Working => {
+                // A server that was told one answer of several may say that it goes on; the rest is still asked.
+                let questions = self.still_asked(caller, id);
+                Ok(if questions.is_empty() {
+                    task
+                } else {
+                    tasks::detailed(&task, Detail::Questions(questions))
+                })
+            }
             Status::Cancelled => {
                 self.ended(caller, id);
                 Ok(task)
             }
             Status::Completed | Status::Failed => {
                 self.ended(caller, id);
-                Ok(tasks::detailed(&task, self.result(&line, id).await?))
+                let detail = match self.result(&line, id).await? {
+                    Detail::Result(result) => {
+                        result_or_reason(&seen, result).map_or_else(Detail::Error, Detail::Result)
+                    }
+                    detail => detail,
+                };
+                Ok(tasks::detailed(&task, detail))
             }
             Status::InputRequired => {
                 let inquiry = self.inquiry(caller, &line, id, &task);
@@ -246,6 +260,14 @@ impl Desk {
             entry.inquiry = Some(inquiry.clone());
         }
         inquiry
+    }
+
+    /// What was asked for a task and is not answered yet.
+    fn still_asked(&self, caller: &Caller, id: &str) -> Vec<(String, RawJson)> {
+        let entries = self.entries();
+        let entry = entries.get(&Key::new(caller.principal.id(), id));
+        let inquiry = entry.and_then(|entry| entry.inquiry.as_ref());
+        inquiry.map(|inquiry| inquiry.open()).unwrap_or_default()
     }
 
     /// Nothing more will be asked; the conversation stays a little for whoever wants the result again.

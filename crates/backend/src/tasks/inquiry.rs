@@ -113,6 +113,11 @@ impl Inquiry {
             .unwrap_or_default()
     }
 
+    /// What is asked now, by key.
+    pub(super) fn open(&self) -> Vec<(String, RawJson)> {
+        self.shared.list()
+    }
+
     /// Takes answers by key; unknown and answered keys mean nothing.
     pub(super) fn answer(&self, responses: &RawJson) {
         for (key, response) in members(responses).unwrap_or_default() {

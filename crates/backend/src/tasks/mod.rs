@@ -13,9 +13,9 @@ use isthmus_exchange::{
     BackendName, Caller, Complete, CreatedTask, Error, ErrorKind, Outcome, Reply, Request, Step,
     Wants,
 };
-use isthmus_protocol::object::{ObjectEdit, assemble, string_member};
-use isthmus_protocol::tasks::{self, EXTENSION, Support};
-use isthmus_protocol::{Era, Method, RawJson};
+use isthmus_protocol::object::{ObjectEdit, assemble, member, string_member};
+use isthmus_protocol::tasks::{self, EXTENSION, Snapshot, Status, Support};
+use isthmus_protocol::{Era, JsonRpcError, Method, RawJson, code};
 use tokio::runtime::Handle;
 
 use self::background::Background;
@@ -381,6 +381,17 @@ fn in_our_words(method: &Method, step: Step) -> Step {
         }
         step => step,
     }
+}
+
+/// The result of a call that was a task of 2025-11-25, or why there is none.
+///
+/// For a task that broke some servers hand out a result without content, and say the reason with the status alone.
+fn result_or_reason(seen: &Snapshot, result: RawJson) -> Result<RawJson, JsonRpcError> {
+    if seen.status == Status::Completed || member(&result, "content").is_some() {
+        return Ok(result);
+    }
+    let reason = seen.message.as_deref().unwrap_or("the task failed");
+    Err(JsonRpcError::new(code::INTERNAL_ERROR, reason))
 }
 
 fn unknown_method(method: &Method) -> Error {

@@ -302,6 +302,57 @@ async fn the_result_of_a_task_of_2025_is_inlined_and_a_failure_with_a_result_is_
     let task = result_of(got.await.unwrap());
     assert_eq!(task["status"], "failed");
     assert_eq!(task["error"]["message"], "broken");
+
+    // The reason may stand nowhere but in the status.
+    let got = get(&stage);
+    let mut failed = core_task("failed");
+    failed["statusMessage"] = json!("out of paper");
+    stage.answer(&Method::TasksGet, failed).await;
+    let nothing = json!({"_meta": {}});
+    stage.answer(&Method::TasksResult, nothing).await;
+    let task = result_of(got.await.unwrap());
+    assert_eq!(task["status"], "failed");
+    assert_eq!(task["error"]["message"], "out of paper");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_wants_input_for_as_long_as_something_is_asked_whatever_its_status() {
+    let mut stage = Stage::new(Revision::V2025_11_25);
+    let caller = with_extension();
+    let sent = |stage: &Stage, outgoing| {
+        let sent = stage.send(Follow::Extension, &caller, outgoing);
+        spawned(async move { sent.await?.outcome().await })
+    };
+    let got = sent(&stage, about(Method::TasksGet, "1"));
+    stage
+        .answer(&Method::TasksGet, core_task("input_required"))
+        .await;
+    let stream = stage.asked(&Method::TasksResult).await.open();
+    let mut answers = Vec::new();
+    for text in ["first?", "second?"] {
+        let params = raw(&json!({"mode": "form", "message": text}));
+        let (question, answer) = Question::new(backend(), Method::ElicitationCreate, params);
+        stream
+            .send(Step::Event(Event::Question(question)))
+            .await
+            .unwrap();
+        answers.push(answer);
+    }
+    let asked = result_of(got.await.unwrap())["inputRequests"].clone();
+    let (first, _) = asked.as_object().unwrap().iter().next().unwrap();
+
+    let mut update = about(Method::TasksUpdate, "1");
+    let responses = json!({first.clone(): {"action": "cancel"}});
+    update.params = raw(&json!({"taskId": "1", "inputResponses": responses}));
+    sent(&stage, update).await.unwrap().unwrap();
+
+    let got = sent(&stage, about(Method::TasksGet, "1"));
+    stage.answer(&Method::TasksGet, core_task("working")).await;
+    let task = result_of(got.await.unwrap());
+    assert_eq!(task["status"], "input_required");
+    let left = task["inputRequests"].as_object().unwrap();
+    assert_eq!(left.len(), 1);
+    assert!(!left.contains_key(first));
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::background::Background;
 use super::line::Line;
+use super::result_or_reason;
 
 /// The rest of a call: if it becomes a task, whatever comes of that.
 pub(super) fn drive(line: Line, call: Reply, wants: Wants, background: &Background) -> Reply {
@@ -59,7 +60,7 @@ enum Stage {
     /// The task is looked at from time to time.
     Watching(Watching),
     /// The result of a task of 2025-11-25 is on its way, perhaps with questions before it.
-    Fetching(Reply),
+    Fetching(Reply, Snapshot),
     /// The task has come to an end.
     Finished,
 }
@@ -125,7 +126,7 @@ impl Drive {
                     Step::Done(Ok(Outcome::Task(created))) => self.begin(&created),
                     done => Seen::Step(done),
                 },
-                Stage::Fetching(reply) => match reply.next().await {
+                Stage::Fetching(reply, _) => match reply.next().await {
                     Step::Event(event) => Seen::Step(self.event(event)),
                     Step::Done(outcome) => Seen::Step(self.fetched(outcome)),
                 },
@@ -223,7 +224,7 @@ impl Drive {
             Status::InputRequired | Status::Completed | Status::Failed if self.line.is_core() => {
                 match self.line.fetch(&id, self.wants).await {
                     Ok(reply) => {
-                        self.stage = Stage::Fetching(reply);
+                        self.stage = Stage::Fetching(reply, snapshot);
                         Seen::Nothing
                     }
                     Err(error) => Seen::Step(self.fetched(Err(error))),
@@ -321,8 +322,16 @@ impl Drive {
     fn fetched(&mut self, outcome: Result<Outcome, Error>) -> Step {
         let outcome = match outcome {
             Ok(Outcome::Complete(mut fetched)) => {
-                fetched.result = tasks::without_related_task(&fetched.result);
-                Ok(Outcome::Complete(fetched))
+                let result = tasks::without_related_task(&fetched.result);
+                let result = match &self.stage {
+                    Stage::Fetching(_, seen) => result_or_reason(seen, result),
+                    _ => Ok(result),
+                };
+                let answered = |error| Error::answered(self.line.backend().clone(), error);
+                result.map_err(answered).map(|result| {
+                    fetched.result = result;
+                    Outcome::Complete(fetched)
+                })
             }
             Ok(_) => Err(self
                 .line
