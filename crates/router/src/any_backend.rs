@@ -37,9 +37,7 @@ pub trait AnyBackend: Send + Sync + fmt::Debug + 'static {
 
     /// Whether updates of what the caller's scope subscribed to can reach us: a stateful HTTP backend may take a
     /// subscription and offer no stream to say anything on.
-    fn hears(self: Arc<Self>, _caller: Arc<Caller>) -> BoxFuture<'static, bool> {
-        Box::pin(std::future::ready(true))
-    }
+    fn hears(self: Arc<Self>, caller: Arc<Caller>) -> BoxFuture<'static, bool>;
 
     /// Follows what it says unasked, each with the audience that may hear it.
     fn notices(&self) -> broadcast::Receiver<BackendNotice>;
@@ -82,6 +80,10 @@ impl AnyBackend for Backend {
         uri: String,
     ) -> BoxFuture<'static, Result<(), Error>> {
         Box::pin(async move { Self::unsubscribe(&self, &caller, &uri).await })
+    }
+
+    fn hears(self: Arc<Self>, caller: Arc<Caller>) -> BoxFuture<'static, bool> {
+        Box::pin(async move { Self::hears(&self, &caller).await })
     }
 
     fn notices(&self) -> broadcast::Receiver<BackendNotice> {
