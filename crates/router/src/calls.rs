@@ -146,7 +146,7 @@ impl Exposure {
             _ => None,
         };
         Self {
-            asked: Asked::of(request, &state.settings.path),
+            asked: Asked::of(request, &state.path),
             tasks: TaskNames::new(&route, states.keys(), request, &target.backend),
             route,
             state,

@@ -43,6 +43,8 @@ pub(crate) struct LiveRoute {
 /// What requests on a route are answered from. Immutable.
 #[derive(Debug)]
 pub(crate) struct RouteState {
+    /// That of the settings, for what keeps it.
+    pub(crate) path: Arc<str>,
     pub(crate) settings: Route,
     /// In config order.
     pub(crate) members: Vec<Arc<LiveBackend>>,
@@ -255,6 +257,7 @@ impl RouteState {
         let catalog = Arc::new(Catalog::build(&settings, &known));
         drop(known);
         Self {
+            path: settings.path.as_str().into(),
             settings,
             members,
             catalog,

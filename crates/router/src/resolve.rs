@@ -53,7 +53,10 @@ fn resumed(
     states: &RequestStates,
     request: &mut Request,
 ) -> Result<Option<Resumed>, Error> {
-    let Some(asked) = Asked::of(request, &route.state().settings.path) else {
+    if request.retry.is_none() {
+        return Ok(None);
+    }
+    let Some(asked) = Asked::of(request, &route.state().path) else {
         request.retry = None;
         return Ok(None);
     };

@@ -172,13 +172,13 @@ impl RequestStates {
 
 impl Asked {
     /// What `request`, as the client wrote it, asks on `route`; `None` if its method knows no questions (MS-18).
-    pub(crate) fn of(request: &Request, route: &str) -> Option<Self> {
+    pub(crate) fn of(request: &Request, route: &Arc<str>) -> Option<Self> {
         let interactive = matches!(
             request.method,
             Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead
         );
         interactive.then(|| Self {
-            route: route.into(),
+            route: route.clone(),
             method: request.method.clone(),
             params: request.params.clone(),
             principal: request.caller.principal.id().clone(),
