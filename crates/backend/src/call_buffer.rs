@@ -67,11 +67,6 @@ impl CallBuffer {
         }
     }
 
-    /// Whether the answer has arrived.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.lock().answered
-    }
-
     /// Takes what comes next. Pending for ever once the answer was taken.
     pub(crate) fn poll_take(&self, context: &Context<'_>) -> Poll<Arrival> {
         let mut waiting = self.lock();
@@ -181,7 +176,6 @@ mod tests {
         buffer.finish(Ok(RawJson::empty_object()));
         buffer.finish(Ok(RawJson::null()));
         buffer.push(log("late"));
-        assert!(buffer.is_finished());
         assert_eq!(drain(&buffer), ["{\"progress\":1}", "\"a\"", "{}"]);
     }
 

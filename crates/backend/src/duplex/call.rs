@@ -47,11 +47,6 @@ impl Call {
         }
     }
 
-    /// Whether the answer has arrived.
-    pub(super) fn is_finished(&self) -> bool {
-        self.buffer.is_finished()
-    }
-
     /// Waits for the answer and drops the events on the way.
     pub(super) async fn answer(&mut self) -> Answer {
         std::future::poll_fn(|context| {

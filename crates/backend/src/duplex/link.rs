@@ -101,7 +101,11 @@ impl Link {
         } = pipe;
         let shared = Arc::new(Shared {
             complaints: Complaints::about(backend.clone()),
-            questions: Questions::new(backend.clone(), &opening.capabilities),
+            questions: Questions::new(
+                backend.clone(),
+                &opening.capabilities,
+                opening.habit.clone(),
+            ),
             background: background.clone(),
             backend,
             notices: broadcast::Sender::new(NOTICES),

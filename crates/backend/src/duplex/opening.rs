@@ -17,6 +17,7 @@ use super::pipe::Pipe;
 use super::{StatefulDuplex, StatelessDuplex};
 use crate::conversation::Conversation;
 use crate::greeting::{self, Discovered};
+use crate::questions::Habit;
 
 /// After a ping was answered and a probe was not, the probe will not be either: the server ignores unknown methods.
 const PROBE_AFTER_PING: Duration = Duration::from_millis(250);
@@ -34,6 +35,8 @@ pub(crate) struct Opening {
     pub(crate) deadline: Instant,
     /// Calls in flight at most.
     pub(crate) most_in_flight: usize,
+    /// How the server is known to ask.
+    pub(crate) habit: Habit,
 }
 
 /// A conversation and how its era was found out.

@@ -214,6 +214,7 @@ impl Inner {
             capabilities: capabilities.clone(),
             deadline: Instant::now() + self.start,
             most_in_flight: self.most_in_flight,
+            habit: self.endpoint.habit(),
         };
         let pipe = sse::connect(&self.endpoint).await?;
         let conversation =

@@ -18,6 +18,7 @@ use crate::backend::Shared;
 use crate::conversation::{Conversation, Outgoing, PeerNotice, Watch};
 use crate::duplex::Opening;
 use crate::pool::Open;
+use crate::questions::Habit;
 use crate::stdio::{self, ChildSettings, Phase, Supervisor, chance};
 
 /// A caller waits this long for a child that is about to be started again; beyond, it is told at once.
@@ -38,6 +39,7 @@ struct Inner {
     most_in_flight: usize,
     background: Handle,
     verdict: DatedVerdict,
+    habit: Habit,
     supervisor: Arc<Mutex<Supervisor>>,
     last_failure: Mutex<String>,
 }
@@ -63,6 +65,7 @@ impl StdioOpener {
             most_in_flight: settings.bounds.in_flight,
             background: shared.background.clone(),
             verdict: DatedVerdict::new(settings.era),
+            habit: Habit::default(),
             supervisor: Arc::new(Mutex::new(Supervisor::new(settings.restart))),
             last_failure: Mutex::default(),
         }))
@@ -152,6 +155,7 @@ impl Inner {
             capabilities,
             deadline: Instant::now() + self.start,
             most_in_flight: self.most_in_flight,
+            habit: self.habit.clone(),
         };
         let era = match self.verdict.speech() {
             Some(Speech::Stateless) => EraSetting::Stateless,

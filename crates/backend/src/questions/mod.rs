@@ -5,8 +5,8 @@
 //! is impossible it waits for a while, and is refused then. Invariants: nobody is asked on behalf of another's call; each
 //! question is answered, refused or withdrawn once; what is open is bounded.
 //!
-//! Once a backend has asked where it cannot be told during which call, the calls of different clients take *turns*: one
-//! client at a time, until its calls have ended or wait for their user.
+//! Once a backend has asked where it cannot be told during which call, the calls of different clients take *turns* in each
+//! of its conversations: one client at a time, until its calls have ended or wait for their user.
 
 mod attribution;
 mod interactive;
@@ -14,6 +14,7 @@ mod open;
 mod shape;
 mod state;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,10 @@ use isthmus_protocol::{Id, JsonRpcError, Method, RawJson, Revision, code};
 
 pub(crate) use self::interactive::Interactive;
 use self::state::State;
+
+/// Whether a backend is known to ask where it does not show during which call. All its conversations share one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Habit(Arc<AtomicBool>);
 
 /// The questions of one conversation, and the calls they may belong to.
 #[derive(Debug)]
@@ -75,15 +80,25 @@ impl Asked {
     }
 }
 
+impl Habit {
+    fn is_known(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Questions {
-    /// Of a conversation that declares `capabilities`.
-    pub(crate) fn new(backend: BackendName, capabilities: &RawJson) -> Arc<Self> {
+    /// Of a conversation that declares `capabilities`, with a backend of this `habit`.
+    pub(crate) fn new(backend: BackendName, capabilities: &RawJson, habit: Habit) -> Arc<Self> {
         let declared = ClientCapabilities::parse(capabilities.clone());
         Arc::new(Self {
             backend,
             declared: declared.unwrap_or_else(|_| ClientCapabilities::none()),
             revision: OnceLock::new(),
-            state: Mutex::default(),
+            state: Mutex::new(State::new(habit)),
         })
     }
 
@@ -174,7 +189,7 @@ fn too_many(method: &Method) -> JsonRpcError {
 /// How long a question waits until it can be told to whom it belongs.
 const HOLD: Duration = Duration::from_secs(30);
 /// How long after a question its call is expected to ask more before it leaves the backend to others.
-const SIBLINGS: Duration = Duration::from_millis(250);
+const SIBLINGS: Duration = Duration::from_millis(50);
 /// Questions open at a time. Hundreds of calls of one principal may be parked in one session, each with a few.
 const MOST_OPEN: usize = 1024;
 /// Questions open at a time during one call.

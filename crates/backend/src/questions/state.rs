@@ -9,8 +9,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::attribution::{Candidate, Hints, may_run, owner};
 use super::{
-    Asked, MOST_BYTES, MOST_HELD, MOST_OPEN, MOST_REMEMBERED, Questions, belongs_to_nobody,
-    nobody_to_ask, not_declared, shape, too_many,
+    Asked, Habit, MOST_BYTES, MOST_HELD, MOST_OPEN, MOST_PER_CALL, MOST_REMEMBERED, Questions,
+    belongs_to_nobody, nobody_to_ask, not_declared, shape, too_many,
 };
 use crate::call_buffer::CallBuffer;
 
@@ -40,15 +40,15 @@ pub(super) struct Arrived {
 }
 
 /// What a conversation knows of its calls and questions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
+    /// Whether calls take turns.
+    habit: Habit,
     last_key: u64,
     /// Those that run, in the order in which they began.
     calls: Vec<Running>,
     /// Those that want to run. Who has an answer to go on with stands before who has not begun.
     queue: VecDeque<Waiting>,
-    /// The backend asks where it cannot be told during which call: calls take turns.
-    takes_turns: bool,
     open: Vec<OpenQuestion>,
     past: VecDeque<Id>,
 }
@@ -83,6 +83,18 @@ struct OpenQuestion {
 }
 
 impl State {
+    /// No call, no question.
+    pub(super) const fn new(habit: Habit) -> Self {
+        Self {
+            habit,
+            last_key: 0,
+            calls: Vec::new(),
+            queue: VecDeque::new(),
+            open: Vec::new(),
+            past: VecDeque::new(),
+        }
+    }
+
     /// Lets a call begin, or has it wait for the returned turn.
     pub(super) fn enter(
         &mut self,
@@ -91,7 +103,7 @@ impl State {
         self.last_key += 1;
         let key = self.last_key;
         let call = call(key);
-        let at_once = !self.takes_turns
+        let at_once = !self.habit.is_known()
             || call.task.is_some()
             || (self.queue.is_empty() && may_run(self.candidates(), call.asker));
         if at_once {
@@ -135,7 +147,7 @@ impl State {
         if !self.can_be_asked(key) {
             return Err(nobody_to_ask(&asked.method));
         }
-        self.make_room(&asked)?;
+        self.check_room(&asked, Some(key))?;
         let (question, arrived) = self.open(asked, Some(key), questions);
         Ok(Some((question, arrived)))
     }
@@ -151,19 +163,14 @@ impl State {
         }
         let hints = Hints::of(&asked.params);
         // Before the first call it says nothing about how the backend asks during one.
-        self.takes_turns |= !hints.name_a_task()
-            && self
-                .candidates()
-                .any(|call| call.request.is_some() && call.task.is_none());
+        if !hints.name_a_task() && self.runs_anything() {
+            self.habit.note();
+        }
         let key = owner(self.candidates(), &hints);
         if key.is_none() && !questions.can_declare(&asked) {
             return Err(not_declared(&asked.method));
         }
-        self.make_room(&asked)?;
-        let held = self.open.iter().filter(|open| open.held.is_some()).count();
-        if key.is_none() && held >= MOST_HELD {
-            return Err(belongs_to_nobody(&asked.method));
-        }
+        self.check_room(&asked, key)?;
         let Some(key) = key else {
             let (question, arrived) = self.open(asked, None, questions);
             if let Some(open) = self.open.last_mut() {
@@ -215,7 +222,7 @@ impl State {
             return None;
         }
         let before = self.queue.partition_point(|it| it.what.goes_on());
-        if !self.takes_turns || (before == 0 && may_run(self.candidates(), call.asker)) {
+        if !self.habit.is_known() || (before == 0 && may_run(self.candidates(), call.asker)) {
             self.running(key)?.call.waits = false;
             return None;
         }
@@ -277,14 +284,22 @@ impl State {
             || (asked.repeated && self.past.contains(&asked.id))
     }
 
-    fn make_room(&self, asked: &Asked) -> Result<(), JsonRpcError> {
+    /// Whether one more question of the call `key`, or of nobody yet, may be open.
+    fn check_room(&self, asked: &Asked, key: Option<u64>) -> Result<(), JsonRpcError> {
         let bytes: usize = self.open.iter().map(|open| open.size).sum();
+        let alike = self.open.iter().filter(|open| match key {
+            Some(_) => open.call == key,
+            None => open.held.is_some(),
+        });
+        let alike_at_most = key.map_or(MOST_HELD, |_| MOST_PER_CALL);
         let full = self.open.len() >= MOST_OPEN
+            || alike.count() >= alike_at_most
             || (bytes > 0 && bytes.saturating_add(asked.params.len()) > MOST_BYTES);
-        if full {
-            return Err(too_many(&asked.method));
+        match key {
+            _ if !full => Ok(()),
+            Some(_) => Err(too_many(&asked.method)),
+            None => Err(belongs_to_nobody(&asked.method)),
         }
-        Ok(())
     }
 
     fn open(
@@ -379,6 +394,11 @@ impl State {
 
     fn running(&mut self, key: u64) -> Option<&mut Running> {
         self.calls.iter_mut().find(|it| it.call.key == key)
+    }
+
+    fn runs_anything(&self) -> bool {
+        let mut running = self.candidates().filter(|call| call.task.is_none());
+        running.any(|call| call.request.is_some())
     }
 
     fn can_be_asked(&self, key: u64) -> bool {

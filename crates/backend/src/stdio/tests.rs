@@ -23,6 +23,7 @@ use super::piped::start_piped;
 use super::stderr::TextLog;
 use crate::conversation::{Conversation, Outgoing};
 use crate::duplex::{Detected, Opening, Pipe, PipeEvent, StatefulDuplex};
+use crate::questions::Habit;
 
 /// Longer than anything here should take, so that a defect fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -64,6 +65,7 @@ fn opening() -> Opening {
         capabilities: RawJson::empty_object(),
         deadline: Instant::now() + PATIENCE,
         most_in_flight: 16,
+        habit: Habit::default(),
     }
 }
 

@@ -15,6 +15,7 @@ use isthmus_protocol::RawJson;
 use tokio::runtime::Handle;
 
 use super::failure::{self, Failure};
+use crate::questions::Habit;
 
 /// What an [`Endpoint`] is made from.
 #[derive(Debug)]
@@ -58,6 +59,7 @@ pub(crate) struct Endpoint {
     background: Handle,
     client_info: RawJson,
     limits: Limits,
+    habit: Habit,
 }
 
 impl Endpoint {
@@ -82,6 +84,7 @@ impl Endpoint {
             background: settings.background,
             client_info: settings.client_info,
             limits: settings.limits,
+            habit: Habit::default(),
         }))
     }
 
@@ -103,6 +106,11 @@ impl Endpoint {
     /// How much is read.
     pub(crate) const fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// How the backend is known to ask.
+    pub(crate) fn habit(&self) -> Habit {
+        self.habit.clone()
     }
 
     /// The headers of a POST, for a conversation to add its own to.

@@ -110,7 +110,7 @@ impl StatefulHttp {
         };
         let facts = greeting::read_initialized(backend, &result)?;
         let headers = session_headers(endpoint, &facts, session_id)?;
-        let questions = Questions::new(backend.clone(), capabilities);
+        let questions = Questions::new(backend.clone(), capabilities, endpoint.habit());
         let endpoint = Arc::clone(endpoint);
         let session = Session::new(endpoint, url, facts, headers, questions, INITIALIZE_ID);
         session.notify(&Method::Initialized, None).await?;

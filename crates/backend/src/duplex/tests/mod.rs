@@ -23,6 +23,7 @@ use super::{
     Opening, OutgoingMessage, Pipe, PipeEnd, PipeEvent, PipeMaker, StatefulDuplex, StatelessDuplex,
 };
 use crate::conversation::{Conversation, Outgoing};
+use crate::questions::Habit;
 
 /// The other end of a pipe.
 struct Peer {
@@ -65,6 +66,7 @@ fn opening() -> Opening {
         capabilities: raw(&json!({"extensions": {"x.example/y": {}}, "roots": {}})),
         deadline: Instant::now() + Duration::from_secs(60),
         most_in_flight: 8,
+        habit: Habit::default(),
     }
 }
 
@@ -134,19 +136,24 @@ fn discovered(versions: &[&str]) -> Value {
         "capabilities": {"tools": {"listChanged": true}, "prompts": {}, "resources": {"subscribe": true}}})
 }
 
+/// Does a stateful server's part of a handshake.
+async fn accepts(peer: &mut Peer) {
+    let (id, _) = peer.expect("initialize").await;
+    peer.answer(&id, initialized("2025-11-25")).await;
+    peer.expect("notifications/initialized").await;
+}
+
+async fn stateful_opened(opening: &Opening, queue: usize) -> (Arc<StatefulDuplex>, Peer) {
+    let (pipe, mut peer) = pipe(queue);
+    let background = Handle::current();
+    let opened = StatefulDuplex::open(pipe, opening, &background);
+    let (opened, ()) = tokio::join!(opened, accepts(&mut peer));
+    (Arc::new(opened.unwrap()), peer)
+}
+
 /// An open stateful conversation, with `queue` places on the way to the peer.
 async fn stateful_with(queue: usize) -> (Arc<StatefulDuplex>, Peer) {
-    let (pipe, mut peer) = pipe(queue);
-    let opening = opening();
-    let background = Handle::current();
-    let opened = StatefulDuplex::open(pipe, &opening, &background);
-    let server = async {
-        let (id, _) = peer.expect("initialize").await;
-        peer.answer(&id, initialized("2025-11-25")).await;
-        peer.expect("notifications/initialized").await;
-    };
-    let (opened, ()) = tokio::join!(opened, server);
-    (Arc::new(opened.unwrap()), peer)
+    stateful_opened(&opening(), queue).await
 }
 
 async fn stateful() -> (Arc<StatefulDuplex>, Peer) {

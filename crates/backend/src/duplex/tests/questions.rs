@@ -354,6 +354,21 @@ async fn once_a_server_asks_the_calls_of_different_clients_take_turns() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_one_conversation_has_learned_of_a_backend_the_next_one_knows() {
+    let opening = opening();
+    let (first, mut learning) = stateful_opened(&opening, 16).await;
+    let reply = begin(&first, asked_call("x", ALICE));
+    learning.expect("tools/call").await;
+    learning.ask(1, "elicitation/create", elicit()).await;
+    let (_question, _reply) = asked(reply).await;
+
+    let (second, mut peer) = stateful_opened(&opening, 16).await;
+    let _calls = [ALICE, BOB].map(|asker| begin(&second, asked_call("x", asker)));
+    peer.expect("tools/call").await;
+    peer.hears_nothing().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn before_a_server_asks_nobody_waits_for_anybody() {
     let (conversation, mut peer) = stateful().await;
     // Asking for roots at the beginning does not count.
