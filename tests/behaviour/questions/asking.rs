@@ -199,6 +199,8 @@ async fn progress_and_logs_go_on_while_a_question_is_open() {
         let scene = Scene::scripted(way, "2025-11-25", script).await;
         let gateway = Gateway::start(&scene.fleet());
         let mut client = Live::http(&gateway, "2025-11-25", everything("2025-11-25")).await;
+        // On a pipe nothing says to which request a log message belongs.
+        client.listen().await;
         client
             .ask("logging/setLevel", json!({"level": "debug"}))
             .await;

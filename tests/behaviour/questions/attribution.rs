@@ -58,32 +58,30 @@ async fn client_of(gateway: &Gateway) -> Live {
 
 #[tokio::test]
 async fn callers_that_share_a_process_are_each_asked_their_own() {
-    for policy in ["per-principal", "shared"] {
-        let scene = Scene::scripted(Way::Pipe, "2025-11-25", personally).await;
-        let gateway = Gateway::start(&scene.fleet_with(&format!("sessions: {policy}")));
-        // That it asks is known once it has asked.
-        calls_as(&mut client_of(&gateway).await, "first").await;
-        let mut calling = tokio::task::JoinSet::new();
-        for number in 0..4 {
-            let mut client = client_of(&gateway).await;
-            calling.spawn(async move {
-                for round in 0..3 {
-                    calls_as(&mut client, &format!("{number}-{round}")).await;
-                }
-            });
-        }
-        while let Some(done) = calling.join_next().await {
-            done.unwrap();
-        }
-        let sessions: std::collections::BTreeSet<_> = scene
-            .backend
-            .seen()
-            .into_iter()
-            .filter(|seen| seen.message["method"] == "tools/call")
-            .map(|seen| seen.session)
-            .collect();
-        assert_eq!(sessions.len(), 1, "{policy}: {sessions:?}");
+    let scene = Scene::scripted(Way::Pipe, "2025-11-25", personally).await;
+    let gateway = Gateway::start(&scene.fleet());
+    // That it asks is known once it has asked.
+    calls_as(&mut client_of(&gateway).await, "first").await;
+    let mut calling = tokio::task::JoinSet::new();
+    for number in 0..4 {
+        let mut client = client_of(&gateway).await;
+        calling.spawn(async move {
+            for round in 0..3 {
+                calls_as(&mut client, &format!("{number}-{round}")).await;
+            }
+        });
     }
+    while let Some(done) = calling.join_next().await {
+        done.unwrap();
+    }
+    let sessions: std::collections::BTreeSet<_> = scene
+        .backend
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.message["method"] == "tools/call")
+        .map(|seen| seen.session)
+        .collect();
+    assert_eq!(sessions.len(), 1, "{sessions:?}");
 }
 
 #[tokio::test]
@@ -95,7 +93,7 @@ async fn stateless_callers_of_one_process_are_each_asked_their_own() {
         let client = Detached::http(&gateway);
         let who = format!("caller {number}");
         let mut params = ask(&who);
-        params["_meta"].take();
+        params.as_object_mut().unwrap().remove("_meta");
         let asked = client.result("tools/call", params.clone()).await;
         let requests = asked["inputRequests"].as_object().unwrap();
         let (key, request) = requests.iter().next().unwrap();
@@ -132,7 +130,7 @@ async fn a_progress_token_in_a_question_says_whose_it_is() {
             }))
         };
         let scene = Scene::scripted(way, "2025-11-25", script).await;
-        let gateway = Gateway::start(&scene.fleet_with("sessions: shared"));
+        let gateway = Gateway::start(&scene.fleet_with("sessions: per-principal"));
         let (mut one, mut other) = (client_of(&gateway).await, client_of(&gateway).await);
         tokio::join!(calls_as(&mut one, "one"), calls_as(&mut other, "other"));
     }

@@ -39,9 +39,13 @@ async fn resume(client: &Stateful, last: &str) -> Answer {
 }
 
 async fn call(client: &Stateful) -> Answer {
+    call_as(client, 7).await
+}
+
+async fn call_as(client: &Stateful, id: u32) -> Answer {
     let params = json!({"name": "b__ask", "_meta": {"progressToken": "mine"}});
     client
-        .post(&json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}))
+        .post(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}))
         .await
 }
 
@@ -104,7 +108,7 @@ async fn only_the_stream_that_broke_is_played_again() {
     let client = Stateful::open_with(&gateway.url(), revision, everything(revision)).await;
     let mut one = call(&client).await;
     let (primed, ..) = next(&mut one).await;
-    let mut other = call(&client).await;
+    let mut other = call_as(&client, 8).await;
     let (_, _, asked_on_other) = next(&mut other).await;
     drop(one);
     let mut again = resume(&client, &primed.unwrap()).await;

@@ -4,9 +4,9 @@
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 
+use super::Reaction;
 use super::backend::Running;
 use super::offering::{prompts, resources, text, tools};
-use super::{Backend, Reaction};
 
 /// A question in the shape of 2026-07-28.
 #[derive(Debug, Clone)]
@@ -143,13 +143,9 @@ pub enum Asks {
     Beside,
 }
 
-/// A backend of this revision that asks `rounds` of whoever uses its tool `ask`, its prompt `ask` or its resource
-/// `ask://me`, and then answers with what it was told. Its tool `plain` asks nothing.
-pub async fn asking(revision: &'static str, asks: Asks, rounds: Rounds) -> Backend {
-    Backend::start(revision, script(revision, asks, move |_| rounds.clone())).await
-}
-
-/// The script of [`asking`]; `rounds` chooses what is asked by the parameters of the request.
+/// A backend of this revision that asks whoever uses its tool `ask`, its prompt `ask` or its resource `ask://me`, and
+/// then answers with what it was told. `rounds` chooses what is asked by the parameters of the request. Its tool `plain`
+/// asks nothing.
 pub fn script(
     revision: &'static str,
     asks: Asks,

@@ -1,7 +1,6 @@
 //! Clients that can be asked while their request runs: over HTTP, HTTP+SSE and the pipe of `isthmus stdio`.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -113,14 +112,6 @@ impl Live {
             Wire::Pipe(_) => "a pipe",
         };
         format!("{} over {wire}", self.revision)
-    }
-
-    /// The session over Streamable HTTP.
-    pub fn session(&self) -> &Stateful {
-        match &self.wire {
-            Wire::Http(http) => &http.client,
-            _ => panic!("only there a session has an id"),
-        }
     }
 
     /// Sends a request without waiting for anything; returns its id.
@@ -266,17 +257,9 @@ impl Live {
     /// Ends the session as its wire does.
     pub async fn end(self) {
         match self.wire {
-            Wire::Http(http) => assert_eq!(http.client.delete().await.status, 200),
+            Wire::Http(http) => assert!(http.client.delete().await.status.is_success()),
             Wire::Sse(client) => drop(client),
             Wire::Pipe(pipe) => assert!(pipe.close().await.0.success()),
-        }
-    }
-
-    /// The process of the gateway at the other end of the pipe.
-    pub fn gateway_pid(&self) -> u32 {
-        match &self.wire {
-            Wire::Pipe(pipe) => pipe.pid(),
-            _ => panic!("only a pipe has a gateway of its own"),
         }
     }
 }

@@ -60,6 +60,12 @@ impl Detached {
 
     /// Sends a request, and waits for the whole response.
     pub async fn ask(&self, method: &str, params: Value) -> Value {
+        let shown = format!("{method} {params}");
+        let answer = tokio::time::timeout(super::patience(), self.wait_for(method, params)).await;
+        answer.unwrap_or_else(|_| panic!("no response to {shown}"))
+    }
+
+    async fn wait_for(&self, method: &str, params: Value) -> Value {
         match &self.wire {
             Wire::Http(_) => self.post(method, params, json!({})).await.json().await,
             Wire::Pipe(pipe) => {

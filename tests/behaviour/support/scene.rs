@@ -103,11 +103,6 @@ impl Scene {
         format!("backends:\n{}    {settings}\n", self.entry)
     }
 
-    /// The `backends:` entry.
-    pub fn entry(&self) -> &str {
-        &self.entry
-    }
-
     /// Where its files are.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -57,10 +57,23 @@ async fn what_failed_there_is_completed_here_if_there_is_a_result() {
 #[tokio::test]
 async fn questions_are_caught_and_answered_by_updates_under_keys_that_are_used_once() {
     let (_workshop, _gateway, client) = fixture().await;
-    let id = task_of(&client, "b__ask").await;
+    is_asked_and_answers(&client).await;
+}
+
+#[tokio::test]
+async fn the_same_where_both_are_at_the_end_of_a_pipe() {
+    let workshop = Workshop::of_core().await.behind_a_pipe().await;
+    let client = Detached::pipe(&workshop.fleet()).declaring(json!({
+        "elicitation": {"form": {}}, "extensions": {EXTENSION: {}},
+    }));
+    is_asked_and_answers(&client).await;
+}
+
+async fn is_asked_and_answers(client: &Detached) {
+    let id = task_of(client, "b__ask").await;
     let mut keys = Vec::new();
     for key in ["name", "colour"] {
-        let task = until(&client, &id, "input_required").await;
+        let task = until(client, &id, "input_required").await;
         let open = task["inputRequests"].as_object().unwrap();
         assert_eq!(open.len(), 1, "{task}");
         let (used, asked) = open.iter().next().unwrap();
@@ -71,7 +84,7 @@ async fn questions_are_caught_and_answered_by_updates_under_keys_that_are_used_o
         keys.push(used.clone());
     }
     assert_ne!(keys[0], keys[1]);
-    let task = until(&client, &id, "completed").await;
+    let task = until(client, &id, "completed").await;
     let answers = answers_in(&task["result"]);
     assert_eq!(answers["name"], accepted("name", "x"));
     assert_eq!(answers["colour"], accepted("colour", "x"));

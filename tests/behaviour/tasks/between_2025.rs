@@ -127,6 +127,7 @@ async fn it_is_offered_where_a_route_shows_that_backend_alone() {
 async fn a_session_hears_how_its_tasks_get_on() {
     let (workshop, gateway) = fixture().await;
     let mut client = live(&gateway).await;
+    client.listen().await;
     let id = task_of(&mut client, "b__long").await;
     let seen = workshop.backend.saw("tools/call").await;
     for native in ["native-7", "native-1"] {

@@ -15,16 +15,17 @@ async fn both() -> [(Workshop, Gateway); 2] {
     fixtures.try_into().ok().unwrap()
 }
 
+fn answer(question: &Value) -> Value {
+    let message = question["params"]["message"].as_str().unwrap();
+    let key = message.trim_start_matches("Your ").trim_end_matches('?');
+    accepted(key, "x")
+}
+
 #[tokio::test]
 async fn the_task_is_driven_to_its_end_inside_the_call_and_its_questions_reach_the_client() {
     for (workshop, gateway) in both().await {
         for revision in ["2025-06-18", "2025-11-25"] {
             let mut client = Live::http(&gateway, revision, json!({"elicitation": {}})).await;
-            let answer = |question: &Value| {
-                let message = question["params"]["message"].as_str().unwrap();
-                let key = message.trim_start_matches("Your ").trim_end_matches('?');
-                accepted(key, "x")
-            };
             let params = json!({"name": "b__ask", "arguments": {}});
             let (questions, response) = client.converse("tools/call", params, answer).await;
             assert_eq!(questions.len(), 2, "{response}");
@@ -36,6 +37,20 @@ async fn the_task_is_driven_to_its_end_inside_the_call_and_its_questions_reach_t
             assert!(!result.to_string().contains("related-task"), "{result}");
         }
         drop(workshop);
+    }
+}
+
+#[tokio::test]
+async fn the_same_over_pipes() {
+    for workshop in [Workshop::of_core().await, Workshop::of_extension().await] {
+        let workshop = workshop.behind_a_pipe().await;
+        let declared = json!({"elicitation": {}});
+        let mut client = Live::pipe(&workshop.fleet(), "2025-11-25", declared).await;
+        let params = json!({"name": "b__ask", "arguments": {}});
+        let (questions, response) = client.converse("tools/call", params, answer).await;
+        assert_eq!(questions.len(), 2, "{response}");
+        let answers = answers_in(&response["result"]);
+        assert_eq!(answers["name"], accepted("name", "x"));
     }
 }
 

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::support::backend::Running;
+use crate::support::backend::{Program, Running};
 use crate::support::{Backend, Reaction};
 
 pub const EXTENSION: &str = "io.modelcontextprotocol/tasks";
@@ -19,6 +20,8 @@ const LOOKS: usize = 2;
 pub struct Workshop {
     pub backend: Backend,
     tasks: Arc<Tasks>,
+    entry: String,
+    _pipe: Option<(Program, TempDir)>,
 }
 
 #[derive(Default)]
@@ -40,10 +43,7 @@ impl Workshop {
         let backend = Backend::start("2026-07-28", move |method, params| {
             script.extension(method, params)
         });
-        Self {
-            backend: backend.await,
-            tasks,
-        }
+        Self::over_http(backend.await, tasks)
     }
 
     /// One with the tasks of 2025-11-25.
@@ -53,14 +53,31 @@ impl Workshop {
         let backend = Backend::start("2025-11-25", move |method, params| {
             script.core(method, params)
         });
+        Self::over_http(backend.await, tasks)
+    }
+
+    fn over_http(backend: Backend, tasks: Arc<Tasks>) -> Self {
         Self {
-            backend: backend.await,
+            entry: backend.entry("b"),
+            backend,
             tasks,
+            _pipe: None,
+        }
+    }
+
+    /// The same as a program.
+    pub async fn behind_a_pipe(self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = self.backend.behind_a_pipe(folder.path(), "b").await;
+        Self {
+            entry: program.entry(),
+            _pipe: Some((program, folder)),
+            ..self
         }
     }
 
     pub fn fleet(&self) -> String {
-        format!("backends:\n{}", self.backend.entry("b"))
+        format!("backends:\n{}", self.entry)
     }
 
     /// Whether the task was cancelled.
@@ -97,8 +114,6 @@ impl Tasks {
             "tools/call" | "tasks/get" | "tasks/update" | "tasks/cancel" if !declared => {
                 let needed = json!({"requiredCapabilities": {"extensions": {EXTENSION: {}}}});
                 let error = json!({"code": -32021, "message": "tasks!", "data": needed});
-                let body = json!({"jsonrpc": "2.0", "id": Value::Null, "error": error});
-                drop(body);
                 Reaction::Error(error)
             }
             "tasks/get" => match self.look(params) {

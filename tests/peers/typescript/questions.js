@@ -52,8 +52,14 @@ export async function ask(client, prefix, step) {
   await says("ask_twice", "Ada likes green", "elicitation/create");
 }
 
-/** Has server-everything ask. */
+/** Has server-everything ask. It has tools only for what its client can do, so those may be listed a little later. */
 export async function askEverything(client, prefix, step) {
+  await step(`${prefix} lists what asks`, async () => {
+    const wanted = `${prefix}trigger-elicitation-request`;
+    const patience = AbortSignal.timeout(10_000);
+    const names = async () => (await client.listTools()).map((tool) => tool.name);
+    while (!(await names()).includes(wanted)) assert.ok(!patience.aborted, `no ${wanted}`);
+  });
   const text = async (tool, args) => {
     const result = await client.callTool(`${prefix}${tool}`, args);
     assert.ok(!result.isError, JSON.stringify(result));

@@ -31,6 +31,19 @@ impl Listeners {
         });
     }
 
+    /// Forgets those of a session whose wire is gone.
+    pub(super) fn remove(&self, session: &str) {
+        self.open
+            .send_modify(|open| open.retain(|one| one.session != session));
+    }
+
+    /// Waits until this session has no stream any more.
+    pub(super) async fn none_of(&self, session: &str) {
+        let mut open = self.open.subscribe();
+        let gone = open.wait_for(|open| open.iter().all(|one| one.session != session));
+        gone.await.unwrap();
+    }
+
     /// Ends all of them.
     pub(super) fn clear(&self) {
         self.open.send_modify(Vec::clear);

@@ -23,7 +23,7 @@ mod running;
 
 use listeners::Listeners;
 pub use pipes::Program;
-pub use running::{Asked, Running};
+pub use running::Running;
 
 /// What the backend does with a request.
 pub enum Reaction {
@@ -119,6 +119,7 @@ impl Backend {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let state = serving.clone();
+                stream.set_nodelay(true).unwrap();
                 tokio::spawn(async move {
                     let service = service_fn(|request| answer(state.clone(), request));
                     let _ = http1::Builder::new()
@@ -374,13 +375,16 @@ impl State {
         let mut streams = self.streams.lock().unwrap();
         let number = streams.len().to_string();
         streams.insert(number.clone(), feed.clone());
-        self.listeners
-            .add(&format!("stream-{number}"), Value::Null, feed);
+        let session = format!("stream-{number}");
+        self.listeners.add(&session, Value::Null, feed);
         let endpoint = format!("event: endpoint\ndata: /messages?{number}\n\n");
         stream(Fed::Opened {
             endpoint: Some(endpoint.into()),
             fed,
-            gone: Some(self.clone()),
+            gone: Some(Arc::new(WireOf {
+                state: self.clone(),
+                session,
+            })),
         })
     }
 
@@ -392,7 +396,7 @@ impl State {
         let session = format!("stream-{stream}");
         let answer = self.react(&Method::POST, &session, message);
         if answer.status() != 202 {
-            tokio::spawn(async move { pour(answer.into_body(), feed).await });
+            tokio::spawn(pour(answer.into_body(), feed.downgrade()));
         }
         whole(202, "text/plain", Vec::new())
     }
@@ -468,20 +472,39 @@ impl State {
     }
 }
 
-/// Hands each message of an answer on as text.
-async fn pour(mut body: Fed, feed: mpsc::Sender<String>) {
+/// Hands each message of an answer on as text, as long as there is somebody to hand it to.
+async fn pour(mut body: Fed, feed: mpsc::WeakSender<String>) {
+    let send = async |message: String| match feed.upgrade() {
+        Some(feed) => feed.send(message).await.is_ok(),
+        None => false,
+    };
     match &mut body {
         Fed::Whole(body) => {
             let text = body.take().unwrap().to_vec();
-            let _ = feed.send(String::from_utf8(text).unwrap()).await;
+            send(String::from_utf8(text).unwrap()).await;
         }
         Fed::Events { fed, id, gone } => {
             *gone = None;
             while let Some(message) = fed.recv().await {
-                let _ = feed.send(message.replace("$id", id)).await;
+                if !send(message.replace("$id", id)).await {
+                    return;
+                }
             }
         }
         Fed::Opened { .. } => unreachable!("only GET opens a stream"),
+    }
+}
+
+/// Hears that an event stream of HTTP+SSE was closed.
+struct WireOf {
+    state: Arc<State>,
+    session: String,
+}
+
+impl Gone for WireOf {
+    fn gone(&self) {
+        self.state.gone();
+        self.state.listeners.remove(&self.session);
     }
 }
 

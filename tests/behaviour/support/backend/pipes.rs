@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use super::{Backend, Seen, State, pour, within};
+use super::{Backend, Seen, State, pour};
 
 /// The programs that were started for a backend over a pipe.
 pub struct Program {
@@ -63,19 +63,6 @@ impl Program {
         self.entry.clone()
     }
 
-    /// How many processes were started so far.
-    pub fn started(&self) -> usize {
-        self.ends.borrow().len()
-    }
-
-    /// Waits until at least `count` processes were started.
-    pub async fn starts(&self, count: usize) {
-        let mut ends = self.ends.subscribe();
-        let came = within(ends.wait_for(|all| all.len() >= count)).await;
-        came.unwrap_or_else(|| panic!("{} of {count} processes", self.started()))
-            .unwrap();
-    }
-
     /// Ends all that run now, as if they had crashed.
     pub fn crash(&self) {
         self.ends
@@ -90,6 +77,8 @@ async fn serve(
     session: String,
     mut ended: mpsc::Receiver<()>,
 ) {
+    // Or what is written in two pieces arrives 40 ms apart.
+    stream.set_nodelay(true).unwrap();
     let (read, mut write) = stream.split();
     let mut lines = BufReader::new(read).lines();
     let (feed, mut fed) = mpsc::channel::<String>(64);
@@ -108,6 +97,7 @@ async fn serve(
             _ = ended.recv() => break,
         }
     }
+    state.listeners.remove(&session);
 }
 
 fn take(state: &Arc<State>, session: &str, feed: &mpsc::Sender<String>, line: &str) {
@@ -122,6 +112,6 @@ fn take(state: &Arc<State>, session: &str, feed: &mpsc::Sender<String>, line: &s
     let answer = state.react(&Method::POST, session, &message);
     state.seen.send_modify(|all| all.push(seen));
     if answer.status() != 202 {
-        tokio::spawn(pour(answer.into_body(), feed.clone()));
+        tokio::spawn(pour(answer.into_body(), feed.downgrade()));
     }
 }

@@ -129,11 +129,6 @@ impl Running {
         let _ = self.feed.send(message.to_string()).await;
     }
 
-    /// Sends this text on the stream of the request, such as a whole event (`id: …`).
-    pub async fn say_raw(&self, text: &str) {
-        let _ = self.feed.send(text.to_owned()).await;
-    }
-
     /// Reports progress under the token that came with the request.
     pub async fn progress(&self, progress: u32) {
         let token = &self.params["_meta"]["progressToken"];
@@ -258,7 +253,7 @@ impl State {
             let own_wire = session.starts_with("pipe-") || session.starts_with("stream-");
             let closed = async {
                 if own_wire {
-                    state.listeners.of(&session).await.closed().await;
+                    state.listeners.none_of(&session).await;
                 } else {
                     std::future::pending::<()>().await;
                 }
