@@ -7,30 +7,30 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
 
 use crate::connector::Connector;
 use crate::slot::current_slot;
-use crate::tls::LazyTls;
+use crate::tls::{LazyTls, TlsSettings};
 use crate::{EgressError, RequestBody, ResponseBody};
 
 /// Sends HTTP requests. Cloning is cheap and shares the pools.
 #[derive(Clone)]
 pub struct Client {
     slots: Arc<[Pool]>,
+    connect: Duration,
 }
 
 type Pool = legacy::Client<Connector, RequestBody>;
 
 /// What can be set about a [`Client`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ClientSettings {
     /// How many pools: one per core's runtime, and one more (the last) for the background runtime. At least 1.
     pub slots: usize,
     /// Longest time for name, TCP and TLS of one connection.
     pub connect: Duration,
-    /// Roots trusted beside those of the platform.
-    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Whom we believe and what we show.
+    pub tls: TlsSettings,
 }
 
 impl Default for ClientSettings {
@@ -38,7 +38,7 @@ impl Default for ClientSettings {
         Self {
             slots: 1,
             connect: Duration::from_secs(10),
-            extra_roots: Vec::new(),
+            tls: TlsSettings::default(),
         }
     }
 }
@@ -47,11 +47,24 @@ impl Client {
     /// A client with empty pools. Opens nothing and reads nothing yet.
     #[must_use]
     pub fn new(settings: ClientSettings) -> Self {
-        let tls = Arc::new(LazyTls::new(settings.extra_roots));
+        let tls = Arc::new(LazyTls::new(settings.tls));
         let slots = (0..settings.slots.max(1))
             .map(|_| pool(Connector::new(Arc::clone(&tls), settings.connect)))
             .collect();
-        Self { slots }
+        Self {
+            slots,
+            connect: settings.connect,
+        }
+    }
+
+    /// A client with as many empty pools that speaks TLS in another way.
+    #[must_use]
+    pub fn with_tls(&self, tls: TlsSettings) -> Self {
+        Self::new(ClientSettings {
+            slots: self.slots.len(),
+            connect: self.connect,
+            tls,
+        })
     }
 
     /// Sends `request` and waits for the head of the response, however long it takes.

@@ -70,11 +70,14 @@ async fn open(
     if address.scheme() == Some(&Scheme::HTTP) {
         return Ok(MaybeHttpsStream::Http(tcp.call(address).await?));
     }
+    let names = tls.names();
     let config = match tls.ready() {
         Some(made) => made?,
         None => tokio::task::spawn_blocking(move || tls.make()).await??,
     };
-    HttpsConnector::from((tcp, config)).call(address).await
+    HttpsConnector::new(tcp, config, false, names)
+        .call(address)
+        .await
 }
 
 /// After this much silence the kernel asks whether the other side is still there: GET streams stay silent for hours.

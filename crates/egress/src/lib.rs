@@ -5,8 +5,8 @@
 //! connection is always driven by the runtime that made it, so a request never waits for another core. Threads say
 //! which pool is theirs by [`enter_slot`].
 //!
-//! Invariants: redirects are not followed by [`Client`], and by [`Fetcher`] only to where it may go; a request is sent again by itself only if nothing of it was written; roots
-//! are those of the platform. Timeouts for answers, limits for bodies and credentials are left to callers.
+//! Invariants: redirects are not followed by [`Client`], and by [`Fetcher`] only to where it may go; a request is sent again
+//! by itself only if nothing of it was written; roots are those of the platform unless [`TlsSettings`] say otherwise. Timeouts for answers, limits for bodies and credentials are left to callers.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -22,6 +22,7 @@ pub use client::{Client, ClientSettings};
 pub use error::EgressError;
 pub use fetch::{FetchError, FetchLimits, Fetched, Fetcher, NamedBy};
 pub use slot::enter_slot;
+pub use tls::{TlsSettings, UnusableTls};
 
 /// What a request carries: a body that is known in full before it is sent.
 pub type RequestBody = http_body_util::Full<bytes::Bytes>;

@@ -15,21 +15,39 @@ use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use isthmus_egress::{Client, ClientSettings, EgressError};
+use isthmus_egress::{Client, ClientSettings, EgressError, TlsSettings};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 /// A server that answers everything with its protocol version's name; returns its URL and certificate.
 async fn serve(protocols: &[&str]) -> (String, CertificateDer<'static>) {
+    serve_to(protocols, None).await
+}
+
+/// The same for clients that show a certificate which `root` has signed.
+async fn serve_to(
+    protocols: &[&str],
+    root: Option<CertificateDer<'static>>,
+) -> (String, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let certificate = made.cert.der().clone();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+    let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
+        .unwrap();
+    let builder = match root {
+        None => builder.with_no_client_auth(),
+        Some(root) => {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(root).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let mut config = builder
         .with_single_cert(vec![certificate.clone()], key)
         .unwrap();
     config.alpn_protocols = protocols
@@ -64,7 +82,7 @@ async fn serve(protocols: &[&str]) -> (String, CertificateDer<'static>) {
 
 fn client(trusted: Vec<CertificateDer<'static>>) -> Client {
     Client::new(ClientSettings {
-        extra_roots: trusted,
+        tls: TlsSettings::default().with_extra_roots(trusted),
         ..ClientSettings::default()
     })
 }
@@ -110,4 +128,64 @@ async fn a_certificate_for_another_name_is_refused() {
         .unwrap_err();
     assert!(error.never_left());
     assert!(error.to_string().contains("certificate"), "{error}");
+}
+
+#[tokio::test]
+async fn own_roots_and_another_name_are_taken_instead_of_the_systems() {
+    let (url, certificate) = serve(&["h2"]).await;
+    let url = url.replace("localhost", "127.0.0.1");
+    let root = pem("CERTIFICATE", &certificate);
+    let settings = TlsSettings::default().with_roots(&root).unwrap();
+    let settings = settings.with_server_name("localhost").unwrap();
+    let client = Client::new(ClientSettings {
+        tls: settings,
+        ..ClientSettings::default()
+    });
+    assert_eq!(
+        client.send(post(&url)).await.unwrap().version(),
+        Version::HTTP_2
+    );
+    let (elsewhere, _) = serve(&["h2"]).await;
+    assert!(client.send(post(&elsewhere)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_certificate_gets_ours() {
+    let ours = rcgen::generate_simple_self_signed(vec!["gateway".to_owned()]).unwrap();
+    let (chain, key) = (
+        pem("CERTIFICATE", ours.cert.der()),
+        pem("PRIVATE KEY", &ours.signing_key.serialize_der()),
+    );
+    let (url, server) = serve_to(&["http/1.1"], Some(ours.cert.der().clone())).await;
+    let without = client(vec![server.clone()]);
+    assert!(without.send(post(&url)).await.is_err());
+    let settings = TlsSettings::default().with_extra_roots(vec![server]);
+    let with = Client::new(ClientSettings {
+        tls: settings.with_identity(&chain, &key).unwrap(),
+        ..ClientSettings::default()
+    });
+    assert!(with.send(post(&url)).await.is_ok());
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_before_anything_is_opened() {
+    let made = rcgen::generate_simple_self_signed(vec!["a".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(vec!["b".to_owned()]).unwrap();
+    let chain = pem("CERTIFICATE", made.cert.der());
+    let key = pem("PRIVATE KEY", &other.signing_key.serialize_der());
+    assert!(TlsSettings::default().with_roots("nothing").is_err());
+    assert!(TlsSettings::default().with_identity(&chain, &key).is_err());
+    assert!(
+        TlsSettings::default()
+            .with_server_name("two words")
+            .is_err()
+    );
+    let refused = TlsSettings::default().with_identity(&chain, "hunter2");
+    assert!(!format!("{:?}", refused.unwrap_err()).contains("hunter2"));
+}
+
+fn pem(kind: &str, der: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN {kind}-----\n{text}\n-----END {kind}-----\n")
 }

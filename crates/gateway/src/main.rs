@@ -15,6 +15,7 @@ mod runtimes;
 mod server;
 mod settings;
 mod stack;
+mod tls;
 mod watch;
 
 #[global_allocator]

@@ -7,6 +7,7 @@ use isthmus_config::Config;
 use tokio_util::task::TaskTracker;
 
 use crate::fleet::{Fleet, close_all};
+use crate::tls::Prepared;
 use crate::watch::Cause;
 
 /// The config in force, and what its files said when they were read last.
@@ -40,12 +41,12 @@ impl Reloads {
 
     /// Loads the config again and makes the fleet what it says, or keeps everything as it is and says why.
     ///
-    /// Returns whether there is a new config; what clients see of it is the caller's to replace. Must be called inside the
-    /// background runtime: backends that left are closed there.
-    pub(crate) fn reload(&mut self, cause: Cause, fleet: &Fleet) -> bool {
+    /// If there is a new config, returns what its listeners show and believe: putting that into force, and replacing what
+    /// clients see, is the caller's. Must be called inside the background runtime: backends that left are closed there.
+    pub(crate) fn reload(&mut self, cause: Cause, fleet: &Fleet) -> Option<Prepared> {
         let fingerprint = fingerprint(&self.path, &self.config);
         if cause == Cause::FileChanged && fingerprint == self.fingerprint {
-            return false;
+            return None;
         }
         self.fingerprint = fingerprint;
         let next = match isthmus_config::load(&self.path) {
@@ -54,18 +55,18 @@ impl Reloads {
                 tracing::error!(
                     "the new config is wrong; the old one stays in force\n{complaints}"
                 );
-                return false;
+                return None;
             }
         };
         if next == self.config {
             tracing::info!("nothing in the config has changed");
-            return false;
+            return None;
         }
         if addresses(&next) != addresses(&self.config) {
             tracing::error!(
                 "listeners cannot be added, moved or removed without a restart; the old config stays in force"
             );
-            return false;
+            return None;
         }
         if next.bounds != self.config.bounds
             || next.seal_keys != self.config.seal_keys
@@ -75,6 +76,15 @@ impl Reloads {
                 "changed bounds, seal keys and log settings take effect at the next start"
             );
         }
+        let prepared = match Prepared::of(&next) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                tracing::error!(
+                    "the new config cannot be run; the old one stays in force\n{error:#}"
+                );
+                return None;
+            }
+        };
         match fleet.apply(&next) {
             Ok(reloaded) => {
                 let (kept, started, removed) = (
@@ -85,11 +95,11 @@ impl Reloads {
                 tracing::info!(kept, started, removed, "reloaded");
                 self.leaving.spawn(close_all(reloaded.removed));
                 self.config = next;
-                true
+                Some(prepared)
             }
             Err(error) => {
                 tracing::error!(%error, "the new config cannot be run; the old one stays in force");
-                false
+                None
             }
         }
     }

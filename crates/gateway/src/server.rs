@@ -22,6 +22,7 @@ use crate::listening::{self, Inherited};
 use crate::reload::Reloads;
 use crate::runtimes::{self, Cores, Serve};
 use crate::settings;
+use crate::tls::{self, Door};
 use crate::watch::Watch;
 
 /// How long the threads may take to stop once everything was asked to.
@@ -72,13 +73,14 @@ async fn run(
         .iter()
         .map(|listener| inherited.bind(listener))
         .collect::<Result<_, _>>()?;
+    let doors = tls::Prepared::of(&config)?.into_doors();
     let (fleet, clients) = start(&config, runtimes::core_count() + 1)?;
     let mut ends = Ends::listen()?;
     let mut watch = Watch::start(&config.files)?;
     let accepting = CancellationToken::new();
     let mut accept_loops = JoinSet::new();
     let mut listeners = Vec::new();
-    for (settings, socket) in config.listeners.iter().zip(sockets) {
+    for ((settings, socket), door) in config.listeners.iter().zip(sockets).zip(&doors) {
         let address = socket
             .local_addr()
             .context("a bound socket has an address")?;
@@ -88,7 +90,7 @@ async fn run(
             fleet.faces(&config, settings),
         );
         let limit = config.bounds.connections;
-        let serve = serve_with(&listener);
+        let serve = serve_with(&listener, door, config.bounds.request_read);
         accept_loops.spawn(listening::accept(
             socket,
             cores.clone(),
@@ -97,7 +99,8 @@ async fn run(
             accepting.clone(),
         ));
         for route in &config.routes {
-            let url = format!("http://{address}{}", route.path);
+            let scheme = if door.speaks_tls() { "https" } else { "http" };
+            let url = format!("{scheme}://{address}{}", route.path);
             tracing::info!(listener = settings.name, url, %address, "listening");
         }
         listeners.push(listener);
@@ -110,7 +113,8 @@ async fn run(
             () = ends.next() => break,
             cause = watch.next() => cause,
         };
-        if reloads.reload(cause, &fleet) {
+        if let Some(prepared) = reloads.reload(cause, &fleet) {
+            tls::renew(&doors, prepared);
             let config = reloads.config();
             for (listener, settings) in listeners.iter().zip(&config.listeners) {
                 listener.replace(settings.clone(), fleet.faces(config, settings));
@@ -166,7 +170,7 @@ async fn run_stdio(path: &Path, config: Config, route: &str) -> anyhow::Result<(
             }
             cause = watch.next() => cause,
         };
-        if reloads.reload(cause, &fleet) {
+        if reloads.reload(cause, &fleet).is_some() {
             face.store(face_of(reloads.config()));
             watch.follow(&reloads.config().files);
         }
@@ -233,15 +237,9 @@ fn tidy(clients: &Arc<Clients>) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(Handle::current().spawn(async move { sessions.keep_tidy().await }))
 }
 
-fn serve_with(listener: &Arc<Listener>) -> Serve {
-    let listener = listener.clone();
-    Arc::new(move |stream, peer: SocketAddr| {
-        Box::pin(isthmus_transport::serve_connection(
-            stream,
-            Some(peer),
-            listener.clone(),
-        ))
-    })
+fn serve_with(listener: &Arc<Listener>, door: &Arc<Door>, handshake: Duration) -> Serve {
+    let (listener, door) = (listener.clone(), door.clone());
+    Arc::new(move |stream, peer: SocketAddr| door.serve(stream, peer, handshake, listener.clone()))
 }
 
 /// Completes when nothing is in flight and no connection is open any more.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
-use isthmus_config::{HttpWire, Secret, SseWire};
-use isthmus_exchange::{BackendName, BoxFuture, Error, ErrorKind};
+use isthmus_config::{BackendTls, HttpWire, Secret, SseWire};
+use isthmus_egress::{Client, TlsSettings, UnusableTls};
+use isthmus_exchange::{BackendName, BoxFuture, Error, ErrorKind, Fault};
 use isthmus_protocol::RawJson;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -52,7 +53,7 @@ impl HttpOpener {
         Self::new(
             name,
             settings,
-            (urls, &wire.headers),
+            (urls, &wire.headers, &wire.tls),
             wire.process.as_ref(),
             verdict,
             shared,
@@ -71,7 +72,7 @@ impl HttpOpener {
         Self::new(
             name,
             settings,
-            (urls, &wire.headers),
+            (urls, &wire.headers, &wire.tls),
             wire.process.as_ref(),
             verdict,
             shared,
@@ -81,7 +82,7 @@ impl HttpOpener {
     fn new(
         name: &BackendName,
         settings: &isthmus_config::Backend,
-        (urls, headers): (Vec<Uri>, &[(HeaderName, Secret)]),
+        (urls, headers, tls): (Vec<Uri>, &[(HeaderName, Secret)], &BackendTls),
         process: Option<&isthmus_config::Process>,
         verdict: DatedVerdict,
         shared: &Shared,
@@ -90,7 +91,7 @@ impl HttpOpener {
             backend: name.clone(),
             urls,
             headers: headers.to_vec(),
-            client: shared.egress.clone(),
+            client: client(name, tls, shared)?,
             background: shared.background.clone(),
             client_info: shared.client_info.clone(),
             limits: Limits {
@@ -125,6 +126,47 @@ impl HttpOpener {
             no_process,
         })))
     }
+}
+
+/// The client all backends share, or one of its own for a backend to which TLS is spoken in another way.
+///
+/// # Errors
+///
+/// An operator's error if certificates or keys cannot be used.
+fn client(name: &BackendName, tls: &BackendTls, shared: &Shared) -> Result<Client, Error> {
+    if *tls == BackendTls::default() {
+        return Ok(shared.egress.clone());
+    }
+    let location = tls.roots.as_ref().and_then(|roots| roots.location.as_ref());
+    let of_pair = || {
+        tls.certificate
+            .as_ref()
+            .and_then(|pair| pair.location.as_ref())
+    };
+    let place = location.or_else(of_pair);
+    let place = place.map_or_else(String::new, |place| format!("{place}: "));
+    let settings = tls_settings(tls).map_err(|error| {
+        let text = format!("{place}the TLS settings of `{name}` cannot be used: {error}");
+        let kind = ErrorKind::BackendUnavailable(name.clone());
+        Error::new(kind, text)
+            .caused_by(error)
+            .with_fault(Fault::Operator)
+    })?;
+    Ok(shared.egress.with_tls(settings))
+}
+
+fn tls_settings(tls: &BackendTls) -> Result<TlsSettings, UnusableTls> {
+    let mut settings = TlsSettings::default();
+    if let Some(roots) = &tls.roots {
+        settings = settings.with_roots(&roots.certificates)?;
+    }
+    if let Some(pair) = &tls.certificate {
+        settings = settings.with_identity(&pair.chain, pair.key.expose())?;
+    }
+    if let Some(name) = &tls.server_name {
+        settings = settings.with_server_name(name)?;
+    }
+    Ok(settings)
 }
 
 impl Open for HttpOpener {

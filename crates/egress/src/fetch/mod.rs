@@ -28,7 +28,7 @@ use tower::Service;
 pub use error::FetchError;
 
 use crate::loopback::Resolver;
-use crate::tls::LazyTls;
+use crate::tls::{LazyTls, TlsSettings};
 
 /// Fetches documents. Cloning is cheap.
 #[derive(Clone)]
@@ -85,7 +85,9 @@ impl Fetcher {
     #[must_use]
     pub fn new(extra_roots: Vec<CertificateDer<'static>>, limits: FetchLimits) -> Self {
         Self {
-            tls: Arc::new(LazyTls::new(extra_roots)),
+            tls: Arc::new(LazyTls::new(
+                TlsSettings::default().with_extra_roots(extra_roots),
+            )),
             http1: Arc::default(),
             lookup: Arc::new(by_system),
             limits,

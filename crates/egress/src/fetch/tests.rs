@@ -267,7 +267,9 @@ async fn a_certificate_has_to_be_for_the_name_that_was_asked_for() {
     });
     let (untrusting, _) = fetcher_to(&["127.0.0.1"]);
     let trusting = Fetcher {
-        tls: Arc::new(LazyTls::new(vec![certificate])),
+        tls: Arc::new(LazyTls::new(
+            TlsSettings::default().with_extra_roots(vec![certificate]),
+        )),
         http1: Arc::default(),
         ..untrusting.clone()
     };
