@@ -188,6 +188,8 @@ fn too_many(method: &Method) -> JsonRpcError {
 
 /// How long a question waits until it can be told to whom it belongs.
 const HOLD: Duration = Duration::from_secs(30);
+/// How long it waits before the calls it may belong to are looked at: they may be waiting for an answer themselves.
+const STUCK: Duration = Duration::from_secs(1);
 /// How long after a question its call is expected to ask more before it leaves the backend to others.
 const SIBLINGS: Duration = Duration::from_millis(50);
 /// Questions open at a time. Hundreds of calls of one principal may be parked in one session, each with a few.

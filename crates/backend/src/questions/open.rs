@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
 
 use super::state::{Arrived, Stage};
-use super::{HOLD, Questions, SIBLINGS, Wire, belongs_to_nobody, shape};
+use super::{HOLD, Questions, SIBLINGS, STUCK, Wire, belongs_to_nobody, shape};
 use crate::asking::never_answered;
 
 /// Follows a question in the background until the backend has its response, or wants none any more.
@@ -46,8 +46,9 @@ impl Open {
     /// because the place where his answer would arrive goes.
     async fn answer(&self, mut answered: oneshot::Receiver<Answer>) -> Option<Answer> {
         let mut stage = self.stage.clone();
+        let refused_at = Instant::now() + HOLD;
         let mut timer = pin!(sleep(match &*stage.borrow_and_update() {
-            Stage::Held => HOLD,
+            Stage::Held => STUCK,
             _ => SIBLINGS,
         }));
         let mut timed = true;
@@ -58,21 +59,34 @@ impl Open {
                     changed.ok()?;
                     match stage.borrow_and_update().clone() {
                         Stage::Held => {}
-                        Stage::Asked => timer.as_mut().reset(Instant::now() + SIBLINGS),
+                        Stage::Asked => {
+                            timer.as_mut().reset(Instant::now() + SIBLINGS);
+                            timed = true;
+                        }
                         Stage::Refused(error) => return Some(Err(error)),
-                        Stage::Abandoned => return Some(never_answered(&self.method)),
+                        // Whoever gave up may have said why.
+                        Stage::Abandoned => {
+                            let said = answered.try_recv();
+                            return Some(said.unwrap_or_else(|_| never_answered(&self.method)));
+                        }
                     }
                 }
                 answer = &mut answered => {
                     return Some(answer.unwrap_or_else(|_| never_answered(&self.method)));
                 }
                 () = &mut timer, if timed => {
-                    timed = false;
                     let mut state = self.questions.state();
-                    if state.give_up(&self.id) {
+                    if *stage.borrow() != Stage::Held {
+                        timed = false;
+                        state.pause(&self.id);
+                    } else if Instant::now() < refused_at {
+                        timer.as_mut().reset(refused_at);
+                        state.unstick();
+                    } else if state.give_up(&self.id) {
                         return Some(Err(belongs_to_nobody(&self.method)));
+                    } else {
+                        timed = false;
                     }
-                    state.pause(&self.id);
                 }
             }
         }

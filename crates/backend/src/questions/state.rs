@@ -50,6 +50,8 @@ pub(super) struct State {
     /// Those that want to run. Who has an answer to go on with stands before who has not begun.
     queue: VecDeque<Waiting>,
     open: Vec<OpenQuestion>,
+    /// Calls and questions have waited for each other.
+    stuck: bool,
     past: VecDeque<Id>,
 }
 
@@ -91,6 +93,7 @@ impl State {
             calls: Vec::new(),
             queue: VecDeque::new(),
             open: Vec::new(),
+            stuck: false,
             past: VecDeque::new(),
         }
     }
@@ -132,6 +135,9 @@ impl State {
         self.close_all(|question| question.call == Some(key));
         self.let_in();
         self.ask_whoever_can_be_told();
+        if self.stuck {
+            self.unstick();
+        }
     }
 
     /// Takes a question of the call `key`. `Ok(None)` if it was asked before.
@@ -191,6 +197,26 @@ impl State {
         let open = self.open.iter_mut().find(|open| open.id == *id);
         let held = open.and_then(|open| open.held.take());
         held.is_some()
+    }
+
+    /// Some time has passed in which nothing became clear. If every call that may be meant can be waiting for an answer
+    /// itself, none will end and leave it to the others: then the oldest question is refused, until the last is told.
+    pub(super) fn unstick(&mut self) {
+        let running = self.candidates();
+        let running = running.filter(|call| call.request.is_some() && call.task.is_none());
+        let busy = running.filter(|call| !call.waits).count();
+        while busy > 1 {
+            let mut held = self.open.iter_mut().filter(|open| open.held.is_some());
+            let Some(oldest) = held.next() else { break };
+            if 1 + held.count() < busy {
+                return;
+            }
+            self.stuck = true;
+            oldest.held = None;
+            let error = belongs_to_nobody(&oldest.method);
+            oldest.stage.send_replace(Stage::Refused(error));
+        }
+        self.stuck &= self.open.iter().any(|open| open.held.is_some());
     }
 
     /// The call of this question leaves the backend to others until there is an answer.

@@ -170,14 +170,20 @@ async fn a_caller_who_gives_up_cancels_his_call_and_answers_what_it_still_asks()
     let (call_id, _) = peer.expect("tools/call").await;
     peer.ask("q", "elicitation/create", elicit()).await;
     peer.ask("r", "roots/list", json!({})).await;
-    let (mut question, reply) = asked(reply).await;
+    peer.ask("s", "roots/list", json!({})).await;
+    let (mut question, mut reply) = asked(reply).await;
+    let _unread = self::question(&mut reply).await;
+    let refused = self::question(&mut reply).await;
+    refused.answer(Err(JsonRpcError::new(-32601, "never heard of it")));
     drop(reply);
     let (_, params) = peer.expect("notifications/cancelled").await;
     assert_eq!(params["requestId"], call_id);
-    let mut responses = [peer.hear().await, peer.hear().await];
+    let mut responses = [peer.hear().await, peer.hear().await, peer.hear().await];
     responses.sort_by_key(|response| response["id"].to_string());
     assert_eq!(responses[0]["result"], json!({"action": "cancel"}));
     assert_eq!(responses[1]["error"]["code"], -1);
+    // An answer that he gave just before counts.
+    assert_eq!(responses[2]["error"]["code"], -32601);
     question.withdrawn().await;
 }
 
@@ -243,6 +249,30 @@ async fn a_question_that_stays_doubtful_is_refused_after_half_a_minute() {
     for reply in replies {
         assert!(!reply.is_finished());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_all_ask_at_once_do_not_wait_for_each_other() {
+    let (conversation, mut peer) = stateful_with(64).await;
+    let mut replies = Vec::new();
+    for _ in 0..5 {
+        replies.push(begin(&conversation, asked_call("x", DETACHED)));
+        peer.expect("tools/call").await;
+    }
+    for number in 0..5 {
+        peer.ask(number, "roots/list", json!({})).await;
+    }
+    let begun = Instant::now();
+    // The server gives up each call whose question is refused; the last one is left.
+    for number in 0..4 {
+        let error = peer.response(number).await;
+        assert_eq!(error["code"], -32602);
+        peer.answer(&json!(number + 2), json!({})).await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    let (question, _reply) = asked(replies.pop().unwrap()).await;
+    question.answer(Ok(raw(&json!({"roots": []}))));
+    peer.response(4).await;
 }
 
 #[tokio::test(start_paused = true)]
