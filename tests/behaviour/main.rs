@@ -11,6 +11,7 @@
     reason = "test code: a panic is how a test fails, tasks end with its runtime, bodies are its own"
 )]
 
+mod apps;
 mod authentication;
 mod bad_input;
 mod cli;
@@ -34,3 +35,4 @@ mod stdio_face;
 mod supervision;
 mod support;
 mod tasks;
+mod watching;
