@@ -350,6 +350,11 @@ fn ending(
             }
             Ok(Outcome::InputRequired(required))
         }
+        // Where it could not be sent once more: to a client it would mean that its own session is gone (trap 6).
+        Err(error) if matches!(error.kind(), ErrorKind::SessionUnknown) => {
+            let kind = ErrorKind::BackendUnavailable(backend.clone());
+            Err(Error::new(kind, error.message().to_owned()).caused_by(error))
+        }
         outcome => outcome,
     }
 }

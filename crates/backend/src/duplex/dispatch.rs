@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
-use isthmus_exchange::{Error, Event};
+use isthmus_exchange::{Error, ErrorKind, Event};
 use isthmus_protocol::message::{Incoming, Message, MessageError, parse_incoming};
 use isthmus_protocol::object::{member, member_at, text};
 use isthmus_protocol::params::meta_key;
@@ -46,6 +46,17 @@ pub(super) async fn run(
 impl Shared {
     fn take(self: &Arc<Self>, event: PipeEvent) {
         match event {
+            PipeEvent::Undelivered { request, error }
+                if matches!(error.kind(), ErrorKind::SessionUnknown) =>
+            {
+                // The rest may have been accepted before the session was gone; this one was not. Its sender must not find
+                // the same session again.
+                let undelivered = self.remove(request);
+                self.fail(&self.gone());
+                if let Some(entry) = undelivered {
+                    entry.buffer.finish(Err(error));
+                }
+            }
             PipeEvent::Undelivered { request, error } => {
                 self.finish(request, Err(error));
             }

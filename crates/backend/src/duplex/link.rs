@@ -154,6 +154,25 @@ impl Link {
         Ok(Call::new(self.clone(), id, buffer, sending.cancellable))
     }
 
+    /// The same for a caller's request. One that cannot be sent because the conversation is over fails with
+    /// `SessionUnknown`: the backend never saw it, so it may be sent once more elsewhere (digest trap 16).
+    pub(super) async fn send_request<F>(
+        self: &Arc<Self>,
+        sending: Sending<'_, F>,
+    ) -> Result<Call, Error>
+    where
+        F: FnOnce(u64) -> RawJson,
+    {
+        self.send(sending).await.map_err(|error| {
+            if matches!(error.kind(), ErrorKind::Overloaded { .. }) {
+                return error;
+            }
+            Error::new(ErrorKind::SessionUnknown, error.message().to_owned())
+                .with_fault(error.fault())
+                .caused_by(error)
+        })
+    }
+
     /// Sends a notification. Waits while the pipe's queue is full.
     pub(super) async fn notify(&self, method: &Method, params: &RawJson) -> Result<(), Error> {
         let message = OutgoingMessage {
@@ -214,10 +233,16 @@ impl Shared {
 
     /// Ends the call `id` with `answer`. False if no such call is in flight.
     pub(super) fn finish(&self, id: u64, answer: Answer) -> bool {
-        let entry = self.table().calls.remove(&id);
-        let Some(entry) = entry else { return false };
+        let Some(entry) = self.remove(id) else {
+            return false;
+        };
         entry.buffer.finish(answer);
         true
+    }
+
+    /// Takes the call `id` out of those in flight.
+    pub(super) fn remove(&self, id: u64) -> Option<Entry> {
+        self.table().calls.remove(&id)
     }
 
     /// Looks at the call `id`.
@@ -247,8 +272,9 @@ impl Shared {
 
     /// Nobody waits for the call `id` any more; if the backend still works on it, it is told.
     pub(super) fn abandon(&self, id: u64, tell: bool) {
-        let entry = self.table().calls.remove(&id);
-        let Some(entry) = entry else { return };
+        let Some(entry) = self.remove(id) else {
+            return;
+        };
         if tell && !self.closed.is_cancelled() {
             let params =
                 format!("{{\"requestId\":{id},\"reason\":\"the caller no longer waits\"}}");

@@ -44,7 +44,13 @@ pub(super) async fn begin(
     let opened = if filter.is_empty() {
         None
     } else {
-        open(peer, &filter).await?
+        open(peer, &filter)
+            .await
+            .map_err(|error| match error.kind() {
+                // Nobody sends it once more.
+                ErrorKind::SessionUnknown => peer.link.shared.gone().caused_by(error),
+                _ => error,
+            })?
     };
     let Some((call, honoured)) = opened else {
         peer.hears.store(false, Ordering::Relaxed);

@@ -82,7 +82,7 @@ impl StatefulDuplex {
             cancellable: true,
             interactive,
         };
-        let call = self.link.send(sending).await?;
+        let call = self.link.send_request(sending).await?;
         call.reply(Reading::Stateful).await
     }
 
@@ -97,6 +97,10 @@ impl StatefulDuplex {
             Err(error) if matches!(error.kind(), ErrorKind::Answered { .. }) => {
                 tracing::debug!(backend = %self.link.shared.backend, uri, %error, "a subscription was refused");
                 Ok(false)
+            }
+            // Nobody sends it once more.
+            Err(error) if matches!(error.kind(), ErrorKind::SessionUnknown) => {
+                Err(self.link.shared.gone().caused_by(error))
             }
             Err(error) => Err(error),
         }

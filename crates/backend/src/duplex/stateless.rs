@@ -101,7 +101,7 @@ impl Peer {
             cancellable: true,
             interactive: None,
         };
-        self.link.send(sending).await
+        self.link.send_request(sending).await
     }
 }
 

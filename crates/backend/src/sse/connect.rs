@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Uri;
 use http::header::HeaderMap;
+use http::{StatusCode, Uri};
 use isthmus_exchange::{BackendName, Error};
 use isthmus_protocol::sse::SseEvent;
 use tokio::sync::mpsc;
@@ -15,8 +15,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::address::resolve;
 use crate::duplex::{OutgoingMessage, Pipe, PipeEnd, PipeEvent, PipeMaker};
 use crate::streamable_http::{
-    Endpoint, EventStream, Failure, StreamEnd, is_event_stream, misbehaved, status, timed_out,
-    unavailable,
+    Endpoint, EventStream, Failure, StreamEnd, is_event_stream, misbehaved, session_gone, status,
+    timed_out, unavailable,
 };
 
 /// Opens a pipe to the backend at the endpoint's first URL.
@@ -191,6 +191,8 @@ async fn post(
             EventStream::new(response.into_body(), 0).finish();
             return;
         }
+        // The session was on the stream; who is asked to post to another one knows nothing of it.
+        Ok(response) if response.status() == StatusCode::NOT_FOUND => session_gone(backend),
         Ok(response) => status(backend, response.status(), response.headers()),
         Err(error) => Failure::egress(backend, error).error,
     };

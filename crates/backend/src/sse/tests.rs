@@ -96,6 +96,18 @@ async fn a_request_that_is_not_taken_fails_alone() {
 }
 
 #[tokio::test]
+async fn a_request_whose_session_is_gone_was_not_accepted() {
+    let mut backend = ScriptedBackend::start().await;
+    let (mut pipe, _stream) = open(&mut backend, "/m").await;
+    pipe.outgoing.send(message("{}", Some(4))).await.unwrap();
+    backend.post().await.answer(404, &[], "no such session");
+    let Some(Ok(PipeEvent::Undelivered { request: 4, error })) = pipe.incoming.next().await else {
+        panic!("delivered")
+    };
+    assert_eq!(*error.kind(), ErrorKind::SessionUnknown);
+}
+
+#[tokio::test]
 async fn an_address_at_another_origin_is_not_posted_to() {
     let mut backend = ScriptedBackend::start().await;
     let endpoint = backend.endpoint();

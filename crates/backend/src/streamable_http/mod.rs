@@ -25,7 +25,7 @@ pub(crate) use answer::is_event_stream;
 pub(crate) use detect::{Detected, detect};
 pub(crate) use endpoint::{Endpoint, EndpointSettings, Limits};
 pub(crate) use event_stream::{EventStream, StreamEnd};
-pub(crate) use failure::{Failure, misbehaved, status, timed_out, unavailable};
+pub(crate) use failure::{Failure, misbehaved, session_gone, status, timed_out, unavailable};
 pub(crate) use pause::after_failures;
 pub(crate) use stateful::StatefulHttp;
 pub(crate) use stateless::StatelessHttp;

@@ -137,6 +137,11 @@ impl StatefulHttp {
         match answer.unwrap_or_else(|_| silent()) {
             Ok(_) => Ok(true),
             Err(error) if matches!(error.kind(), ErrorKind::Answered { .. }) => Ok(false),
+            // Nobody sends it once more.
+            Err(error) if matches!(error.kind(), ErrorKind::SessionUnknown) => {
+                let text = error.message().to_owned();
+                Err(failure::unavailable(backend, text).caused_by(error))
+            }
             Err(error) => Err(error),
         }
     }

@@ -197,14 +197,29 @@ async fn a_broken_pipe_fails_every_call_with_its_reason_and_refuses_later_ones()
     peer.voice.send(Err(reason)).await.unwrap();
     assert_eq!(result(waiting).await.unwrap_err().message(), "it fell over");
     conversation.closed().cancelled().await;
-    assert_eq!(
-        result(begin(&conversation, call("x")))
-            .await
-            .unwrap_err()
-            .message(),
-        "it fell over"
-    );
+    // What comes later is another matter: the server never saw it, and it may be sent once more elsewhere.
+    let late = result(begin(&conversation, call("x"))).await.unwrap_err();
+    assert_eq!(*late.kind(), ErrorKind::SessionUnknown);
+    assert_eq!(late.message(), "it fell over");
     assert!(!conversation.hears());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_finds_its_session_gone_was_not_accepted_and_the_others_may_have_been() {
+    let (conversation, mut peer) = stateful().await;
+    let accepted = begin(&conversation, call("accepted"));
+    peer.expect("tools/call").await;
+    let refused = begin(&conversation, call("refused"));
+    let (id, _) = peer.expect("tools/call").await;
+    let event = PipeEvent::Undelivered {
+        request: id.as_u64().unwrap(),
+        error: Error::new(ErrorKind::SessionUnknown, "no such session"),
+    };
+    peer.voice.send(Ok(event)).await.unwrap();
+    let error = result(refused).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::SessionUnknown);
+    assert!(conversation.closed().is_cancelled());
+    assert!(is_unavailable(&result(accepted).await.unwrap_err()));
 }
 
 #[tokio::test(start_paused = true)]
