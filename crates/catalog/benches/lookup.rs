@@ -12,7 +12,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use isthmus_catalog::{Catalog, Member, Standing, View};
 use isthmus_config::{Backend, Process, Route, StdioWire, Wire};
 use isthmus_exchange::{
-    AllVisible, Attachment, BackendName, Caller, ClientCapabilities, Freshness, ItemKind,
+    AllAllowed, Attachment, BackendName, Caller, ClientCapabilities, Freshness, ItemKind,
     ListedItem, Listing, PeerFacts, Principal, Scope, ScopeId,
 };
 use isthmus_protocol::{RawJson, Revision};
@@ -98,7 +98,7 @@ fn lookup(criterion: &mut Criterion) {
     let (caller, keys) = (caller(), SealKeys::generate());
     let view = View {
         caller: &caller,
-        visibility: &AllVisible,
+        authorization: &AllAllowed,
     };
     let find = |name: &str| catalog.find(ItemKind::Tool, black_box(name), view);
     criterion.bench_function("find an exposed name", |b| {

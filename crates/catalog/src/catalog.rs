@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use isthmus_config::Shaping;
-use isthmus_exchange::{BackendName, Caller, Item, ItemKind, Listing, Target, Visibility};
+use isthmus_exchange::{
+    Attempt, Authorization, BackendName, Caller, Decision, Item, ItemId, ItemKind, Listing, Target,
+    Verdict,
+};
 use isthmus_protocol::{RawJson, ServerCapabilities};
 use isthmus_seal::SealKeys;
 
@@ -37,8 +40,8 @@ pub struct Catalog {
 pub struct View<'a> {
     /// Who is looking.
     pub caller: &'a Caller,
-    /// What that one may see.
-    pub visibility: &'a dyn Visibility,
+    /// What that one may see and use.
+    pub authorization: &'a dyn Authorization,
 }
 
 /// A name does not lead to one item.
@@ -68,6 +71,8 @@ pub(crate) struct Part {
 pub(crate) struct NameIndex {
     exposed: HashMap<String, Arc<Item>>,
     native: HashMap<String, Vec<Arc<Item>>>,
+    /// Stands for every name that is not there.
+    nobody: Nobody,
     /// What the route leaves out, by backend and native name.
     left_out: HashSet<(Position, String)>,
 }
@@ -95,7 +100,7 @@ impl Catalog {
             .map(|cursor| cursor::unseal(keys, id, principal, cursor))
             .transpose()?;
         let revision = view.caller.revision;
-        let page = if after.is_none() && view.visibility.same_for_everyone() {
+        let page = if after.is_none() && view.authorization.same_for_everyone() {
             list.first_page(revision)
         } else {
             list.page(after.as_deref(), |item| view.sees(item), revision)
@@ -120,7 +125,10 @@ impl Catalog {
             ItemKind::Prompt => &self.prompts,
             ItemKind::Resource | ItemKind::ResourceTemplate => return Err(Unresolved::Unknown),
         };
-        if let Some(item) = index.exposed.get(name).filter(|item| view.sees(item)) {
+        // What is hidden and what is absent cost the same: something is decided about either.
+        let exposed = index.exposed.get(name);
+        let sees = view.sees(exposed.unwrap_or(&index.nobody.0));
+        if let Some(item) = exposed.filter(|_| sees) {
             return Ok(target(item));
         }
         let same_name = index.native.get(name).map_or(&[][..], Vec::as_slice);
@@ -173,7 +181,11 @@ impl Catalog {
     /// Where a resource is read, by a URI as a client wrote it; `None` if the catalog leads nowhere.
     #[must_use]
     pub fn locate(&self, uri: &str, view: View<'_>) -> Option<Target> {
-        let (backend, native) = self.uris.owner(uri)?;
+        let Some((backend, native)) = self.uris.owner(uri) else {
+            // As in [`Catalog::find`].
+            let _ = view.sees(&self.tools.nobody.0);
+            return None;
+        };
         self.locate_native(backend, &native, view)
     }
 
@@ -198,10 +210,8 @@ impl Catalog {
         if let Some(listed) = part.resources.get(native) {
             return listed.as_ref().filter(|item| view.sees(item)).map(target);
         }
-        let exposed = match self.uris.form(backend, native) {
-            UriForm::Prefixed(uri) => uri,
-            UriForm::Raw | UriForm::RawIfRemembered => native.to_owned(),
-        };
+        let exposed = self.exposed_uri(backend, native);
+        let sees_uri = || view.sees_unlisted(ItemKind::Resource, &part.name, native, &exposed);
         let item = match self.uris.matching_template(backend, native) {
             Some(template) => {
                 let item = part.templates.get(template)?.as_ref()?;
@@ -210,19 +220,55 @@ impl Catalog {
                     .exclude
                     .iter()
                     .any(|glob| glob.matches(&exposed));
-                (view.sees(item) && !excluded).then(|| Some(item.clone()))
+                (!excluded && view.sees(item) && sees_uri()).then(|| Some(item.clone()))
             }
-            None => {
-                let shown = self.shaping.shows(&exposed)
-                    && view.sees_unlisted(ItemKind::Resource, &part.name, native, &exposed);
-                shown.then_some(None)
-            }
+            None => (self.shaping.shows(&exposed) && sees_uri()).then_some(None),
         }?;
         Some(Target {
             backend: part.name.clone(),
             native: native.to_owned(),
             item,
         })
+    }
+
+    /// What may be done with a target: with the item it is; with what nobody lists as itself, and where that is reached
+    /// through a template, as far as the template allows. `asked` is what the client calls it.
+    #[must_use]
+    pub fn verdict(
+        &self,
+        kind: ItemKind,
+        target: &Target,
+        asked: &str,
+        view: View<'_>,
+        attempt: Option<Attempt<'_>>,
+    ) -> Verdict {
+        let Target {
+            backend,
+            native,
+            item,
+        } = target;
+        if let Some(item) = item.as_ref().filter(|item| item.kind == kind) {
+            return view.decide(item, attempt);
+        }
+        let position = self.uris.position(backend.as_str());
+        let exposed = match (kind, position) {
+            (ItemKind::Resource | ItemKind::ResourceTemplate, Some(position)) => {
+                self.exposed_uri(position, native)
+            }
+            _ => asked.to_owned(),
+        };
+        let own = view.decide_unlisted(kind, backend, native, &exposed, attempt);
+        match item {
+            Some(template) => view.decide(template, attempt).and(own),
+            None => own,
+        }
+    }
+
+    fn exposed_uri(&self, backend: Position, native: &str) -> String {
+        match self.uris.form(backend, native) {
+            UriForm::Prefixed(uri) => uri,
+            UriForm::Raw | UriForm::RawIfRemembered => native.to_owned(),
+        }
     }
 
     /// How the native URI of a backend looks to clients.
@@ -310,7 +356,13 @@ impl View<'_> {
     /// Whether the item may be seen and used.
     #[must_use]
     pub fn sees(&self, item: &Item) -> bool {
-        self.visibility.same_for_everyone() || self.visibility.visible(self.caller, item)
+        self.authorization.visible(self.caller, item)
+    }
+
+    /// What may be done with the item.
+    #[must_use]
+    pub fn decide(&self, item: &Item, attempt: Option<Attempt<'_>>) -> Verdict {
+        self.authorization.decide(self.caller, item, attempt)
     }
 
     /// Whether the item stands in the caller's lists.
@@ -326,11 +378,27 @@ impl View<'_> {
         native: &str,
         exposed: &str,
     ) -> bool {
-        if self.visibility.same_for_everyone() {
+        if self.authorization.same_for_everyone() {
             return true;
+        }
+        let verdict = self.decide_unlisted(kind, backend, native, exposed, None);
+        verdict.decision != Decision::Hide
+    }
+
+    fn decide_unlisted(
+        &self,
+        kind: ItemKind,
+        backend: &BackendName,
+        native: &str,
+        exposed: &str,
+        attempt: Option<Attempt<'_>>,
+    ) -> Verdict {
+        if self.authorization.same_for_everyone() {
+            return Verdict::by_default(Decision::Allow);
         }
         let definition = RawJson::empty_object();
         let item = Item {
+            id: ItemId::UNLISTED,
             kind,
             backend: backend.clone(),
             native: native.to_owned(),
@@ -338,7 +406,26 @@ impl View<'_> {
             native_definition: definition.clone(),
             definition,
         };
-        self.visibility.visible(self.caller, &item)
+        self.decide(&item, attempt)
+    }
+}
+
+/// An item that no list shows and no name leads to.
+#[derive(Debug)]
+struct Nobody(Arc<Item>);
+
+impl Default for Nobody {
+    fn default() -> Self {
+        let definition = RawJson::empty_object();
+        Self(Arc::new(Item {
+            id: ItemId::next(),
+            kind: ItemKind::Tool,
+            backend: BackendName::parse("nobody").expect("a backend may have that name"),
+            native: String::new(),
+            exposed: String::new(),
+            native_definition: definition.clone(),
+            definition,
+        }))
     }
 }
 

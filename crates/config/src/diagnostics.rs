@@ -35,6 +35,12 @@ impl Diagnostics {
         }])
     }
 
+    /// These complaints; `None` if there are none.
+    #[must_use]
+    pub fn of(complaints: Vec<Diagnostic>) -> Option<Self> {
+        (!complaints.is_empty()).then_some(Self(complaints))
+    }
+
     /// The complaints.
     #[must_use]
     pub fn all(&self) -> &[Diagnostic] {

@@ -19,7 +19,8 @@ mod resolve;
 mod yaml;
 
 pub use config::{
-    Alphabet, ApiKey, ApiKeys, Authentication, AuthenticationMethod, Backend, BackendBounds,
+    Alphabet, ApiKey, ApiKeys, Authentication, AuthenticationMethod, Authorization,
+    AuthorizationDefault, AuthorizationEffect, AuthorizationRule, Backend, BackendBounds,
     BackendTls, Bounds, Certificate, CertificateName, ClientCertificates, Config, EraSetting, Glob,
     HostPattern, HttpWire, Jwks, Jwt, JwtAlgorithm, KeyPair, Listener, ListenerTls, Located,
     Location, Log, LogFormat, Names, OriginPattern, Override, Process, ProcessLimits, PublicUrl,

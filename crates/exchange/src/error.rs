@@ -65,6 +65,11 @@ pub enum ErrorKind {
         /// The URI as the caller wrote it.
         uri: String,
     },
+    /// The caller may do this with a credential that has these scopes, all of them.
+    InsufficientScope {
+        /// What it takes.
+        scopes: Arc<[String]>,
+    },
     /// The session is not known (any more).
     SessionUnknown,
     /// Asked too often.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use isthmus_protocol::{Method, RawJson};
 
@@ -85,9 +86,33 @@ impl fmt::Display for ItemKind {
     }
 }
 
+/// Tells one item from every other, for as long as the process runs: a key of what is remembered about items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ItemId(u64);
+
+impl ItemId {
+    /// Something that no list shows. Nothing is remembered about it.
+    pub const UNLISTED: Self = Self(0);
+
+    /// An id that no item had before.
+    #[must_use]
+    pub fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The id as a number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// One item of the merged catalog.
 #[derive(Debug)]
 pub struct Item {
+    /// Which one it is. Another definition is another item.
+    pub id: ItemId,
     /// What it is.
     pub kind: ItemKind,
     /// Whose it is.

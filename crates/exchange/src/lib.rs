@@ -7,6 +7,7 @@
 //! Knows nothing of HTTP and nothing of what stands behind a name.
 
 mod authenticator;
+mod authorization;
 mod caller;
 mod capabilities;
 mod continuation;
@@ -21,20 +22,20 @@ mod reply;
 mod request;
 mod scope;
 mod stage;
-mod visibility;
 
 pub use authenticator::{
     Authenticator, BoxAuthenticator, Challenge, Credentials, Field, HeaderFields, PublicDocument,
 };
+pub use authorization::{AllAllowed, Attempt, Authorization, Decision, Rule, Verdict};
 pub use caller::{Attachment, Caller};
 pub use capabilities::{CapabilityFingerprint, ClientCapabilities};
 pub use continuation::{Continuation, CreatedTask, ParkId};
 pub use error::{Error, ErrorKind, Fault};
-pub use item::{Item, ItemKind, Target};
+pub use item::{Item, ItemId, ItemKind, Target};
 pub use listen::{Acknowledged, ListenFilter, Notice};
 pub use listing::{Freshness, ListedItem, Listing, PeerFacts};
 pub use name::{BackendName, ExposedName, InvalidBackendName, RouteName};
-pub use principal::{Identity, Principal, PrincipalId};
+pub use principal::{CredentialId, Identity, Principal, PrincipalId};
 pub use question::{Answer, Question};
 pub use reply::{
     CacheHint, Complete, Event, InputRequired, LogRecord, Outcome, Progress, Reply, Step,
@@ -42,4 +43,3 @@ pub use reply::{
 pub use request::{Request, Retry, Subject, TraceContext, Wants};
 pub use scope::{Scope, ScopeId};
 pub use stage::{BoxFuture, BoxStage, Stage};
-pub use visibility::{AllVisible, Visibility};

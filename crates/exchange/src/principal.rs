@@ -1,7 +1,8 @@
 //! Who is asking.
 
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use isthmus_protocol::RawJson;
@@ -37,7 +38,13 @@ pub struct Principal {
     claims: Option<RawJson>,
     scopes: Arc<[String]>,
     expires: Option<SystemTime>,
+    credential: CredentialId,
 }
+
+/// Tells credentials apart that may do different things: the same for the same principal with the same scopes and claims,
+/// for as long as the process runs. A key of what is remembered about a credential, never of what belongs to a principal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CredentialId(u128);
 
 /// What a [`PrincipalId`] is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +69,7 @@ impl Principal {
             claims: None,
             scopes: Arc::default(),
             expires: None,
+            credential: CredentialId(0),
         }
     }
 
@@ -74,6 +82,7 @@ impl Principal {
             issuer.len(),
             subject.len()
         );
+        let credential = CredentialId(0).and('i', &id);
         let identity = Identity {
             method: method.to_owned(),
             issuer: issuer.to_owned(),
@@ -83,6 +92,7 @@ impl Principal {
         Self {
             id: PrincipalId(id.into()),
             identity: Some(Arc::new(identity)),
+            credential,
             ..Self::anonymous()
         }
     }
@@ -90,6 +100,7 @@ impl Principal {
     /// The same principal with the claims that came with the credential. Inputs to decisions, never keys.
     #[must_use]
     pub fn with_claims(mut self, claims: RawJson) -> Self {
+        self.credential = self.credential.and('c', claims.as_bytes());
         self.claims = Some(claims);
         self
     }
@@ -98,6 +109,7 @@ impl Principal {
     #[must_use]
     pub fn with_scopes(mut self, scopes: impl Into<Arc<[String]>>) -> Self {
         self.scopes = scopes.into();
+        self.credential = self.credential.and('s', &self.scopes);
         self
     }
 
@@ -132,6 +144,12 @@ impl Principal {
         &self.scopes
     }
 
+    /// What tells this credential from others that may do other things.
+    #[must_use]
+    pub const fn credential(&self) -> CredentialId {
+        self.credential
+    }
+
     /// When the credential ends. A stream that lasts longer has to end then.
     #[must_use]
     pub const fn expires(&self) -> Option<SystemTime> {
@@ -144,6 +162,18 @@ impl Principal {
         self.identity.is_none()
     }
 }
+
+impl CredentialId {
+    fn and(self, what: char, value: impl Hash) -> Self {
+        // Two keyed hashes: whoever writes a token can neither know nor try out which others it would meet.
+        let [low, high] = &*HASHERS;
+        let hash = |hasher: &RandomState| u128::from(hasher.hash_one((self.0, what, &value)));
+        Self(hash(high) << 64 | hash(low))
+    }
+}
+
+static HASHERS: LazyLock<[RandomState; 2]> =
+    LazyLock::new(|| [RandomState::new(), RandomState::new()]);
 
 #[cfg(test)]
 mod tests {
@@ -181,5 +211,10 @@ mod tests {
             .with_expiry(SystemTime::UNIX_EPOCH);
         assert_eq!(plain.id(), rich.id());
         assert_eq!(rich.scopes(), ["read"]);
+        assert_ne!(plain.credential(), rich.credential());
+        let again = plain
+            .with_claims(RawJson::empty_object())
+            .with_scopes(vec!["read".to_owned()]);
+        assert_eq!(again.credential(), rich.credential());
     }
 }

@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use isthmus_backend::{Backend, Parking, Shared};
-use isthmus_catalog::View;
 use isthmus_config::Config;
 use isthmus_egress::{FetchLimits, Fetcher};
-use isthmus_exchange::{AllVisible, Caller, ItemKind, RouteName};
+use isthmus_exchange::{AllAllowed, Caller, RouteName};
 use isthmus_policy::{Authenticators, Door, Doors};
 use isthmus_protocol::RawJson;
 use isthmus_router::{AnyBackend, Reloaded, Router};
@@ -68,7 +67,7 @@ impl Fleet {
             shared,
             authenticators: Authenticators::new(fetcher, background.clone()),
             doors: ArcSwap::default(),
-            router: Router::new(keys, Arc::new(AllVisible), parking, background),
+            router: Router::new(keys, parking, background),
         };
         fleet.apply(config)?;
         Ok(fleet)
@@ -81,12 +80,15 @@ impl Fleet {
     /// If a new backend or an authenticator cannot be made; then nothing has changed.
     pub(crate) fn apply(&self, config: &Config) -> anyhow::Result<Reloaded> {
         let doors = self.authenticators.assemble(config)?;
-        let reloaded = self
-            .router
-            .reload(&config.routes, &config.backends, |settings| {
+        let reloaded = self.router.reload(
+            &config.routes,
+            &config.backends,
+            |_| Arc::new(AllAllowed),
+            |settings| {
                 Backend::start(settings.clone(), &self.shared)
                     .map(|backend| backend as Arc<dyn AnyBackend>)
-            })?;
+            },
+        )?;
         self.doors.store(Arc::new(doors));
         Ok(reloaded)
     }
@@ -138,7 +140,10 @@ impl Fleet {
         let never = |_: &_| -> Result<Arc<dyn AnyBackend>, std::convert::Infallible> {
             unreachable!("no backend is wanted any more")
         };
-        match self.router.reload(&[], &[], never) {
+        match self
+            .router
+            .reload(&[], &[], |_| Arc::new(AllAllowed), never)
+        {
             Ok(reloaded) => close_all(reloaded.removed).await,
             Err(impossible) => match impossible {},
         }
@@ -167,12 +172,7 @@ struct CatalogTools {
 
 impl ToolDefinitions for CatalogTools {
     fn definition(&self, name: &str, caller: &Caller) -> Option<RawJson> {
-        let catalog = self.router.catalog(&self.route)?;
-        let view = View {
-            caller,
-            visibility: &AllVisible,
-        };
-        let target = catalog.find(ItemKind::Tool, name, view).ok()?;
-        Some(target.item?.definition.clone())
+        let tool = self.router.tool(&self.route, name, caller)?;
+        Some(tool.definition.clone())
     }
 }

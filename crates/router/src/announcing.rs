@@ -78,7 +78,7 @@ impl LiveRoute {
         }
         let state = self.state();
         // A part of what is watched may be hidden from who watches it.
-        let view = self.view(caller);
+        let view = state.view(caller);
         if state.catalog.locate_link(backend, uri, view).is_none() {
             return;
         }

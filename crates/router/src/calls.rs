@@ -185,7 +185,7 @@ impl Exposure {
             mut cache,
         } = complete;
         let reads = self.method == Method::ResourcesRead;
-        let public = Cell::new(self.route.same_for_everyone());
+        let public = Cell::new(self.state.same_for_everyone());
         if reads || !self.state.catalog.keeps_uris() {
             result = visit::rewrite_result(&self.method, &result, &|_: UriPlace, uri| {
                 let exposed = self.exposed(uri);

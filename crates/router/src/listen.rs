@@ -166,7 +166,7 @@ async fn watch(route: &Arc<LiveRoute>, caller: &Arc<Caller>, uris: BTreeSet<Stri
     }
     route.warmed_up(route.state().settings.cold_start).await;
     let state = route.state();
-    let view = route.view(caller);
+    let view = state.view(caller);
     let known = uris
         .into_iter()
         .take(WATCHED_PER_SCOPE)

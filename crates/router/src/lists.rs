@@ -27,11 +27,11 @@ pub(crate) async fn page(
         route.freshened().await;
     }
     let state = route.state();
-    let view = route.view(&request.caller);
+    let view = state.view(&request.caller);
     let page = state.catalog.page(kind, cursor.as_deref(), view, keys);
     let result = page.map_err(|invalid| Error::invalid_params(invalid.to_string()))?;
     let same_for_all = state.catalog.is_same_for_all(kind);
-    Ok(complete(result, cache_hint(route, &state, same_for_all)))
+    Ok(complete(result, cache_hint(&state, same_for_all)))
 }
 
 /// What the route offers: `{capabilities, instructions?}`. Rims make the results of `initialize` and `server/discover`
@@ -40,10 +40,7 @@ pub(crate) async fn offer(route: &LiveRoute) -> Reply {
     let patience = route.state().settings.cold_start.min(OFFER_PATIENCE);
     route.warmed_up(patience).await;
     let state = route.state();
-    complete(
-        state.catalog.offer().clone(),
-        cache_hint(route, &state, true),
-    )
+    complete(state.catalog.offer().clone(), cache_hint(&state, true))
 }
 
 fn cursor(params: &RawJson) -> Result<Option<String>, Error> {
@@ -58,12 +55,12 @@ fn cursor(params: &RawJson) -> Result<Option<String>, Error> {
 }
 
 /// Public only if nothing depends on who asks (trap 13).
-fn cache_hint(route: &LiveRoute, state: &RouteState, same_for_all: bool) -> CacheHint {
+fn cache_hint(state: &RouteState, same_for_all: bool) -> CacheHint {
     let parts = state
         .members
         .iter()
         .map(|member| member.known().cache_part());
-    merged_cache_hint(parts, same_for_all && route.same_for_everyone())
+    merged_cache_hint(parts, same_for_all && state.same_for_everyone())
 }
 
 fn complete(result: RawJson, cache: CacheHint) -> Reply {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use isthmus_catalog::{Catalog, Member, Remark, View};
 use isthmus_config::Route;
-use isthmus_exchange::{BackendName, Caller, ItemKind, Visibility};
+use isthmus_exchange::{Authorization, BackendName, Caller, ItemKind};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -26,7 +26,6 @@ use crate::tasks::KnownTasks;
 #[derive(Debug)]
 pub(crate) struct LiveRoute {
     state: ArcSwap<RouteState>,
-    visibility: Arc<dyn Visibility>,
     pub(crate) listeners: Listeners,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) links: Links,
@@ -49,6 +48,8 @@ pub(crate) struct RouteState {
     /// In config order.
     pub(crate) members: Vec<Arc<LiveBackend>>,
     pub(crate) catalog: Arc<Catalog>,
+    /// Who may see and use what.
+    pub(crate) authorization: Arc<dyn Authorization>,
     /// No longer served.
     pub(crate) retired: bool,
 }
@@ -77,13 +78,12 @@ impl LiveRoute {
     pub(crate) fn start(
         settings: Route,
         members: Vec<Arc<LiveBackend>>,
-        visibility: Arc<dyn Visibility>,
+        authorization: Arc<dyn Authorization>,
         background: &Handle,
     ) -> Arc<Self> {
-        let state = RouteState::build(settings, members);
+        let state = RouteState::build(settings, members, authorization);
         let route = Arc::new(Self {
             state: ArcSwap::from_pointee(state),
-            visibility,
             listeners: Listeners::default(),
             subscriptions: Subscriptions::default(),
             links: Links::default(),
@@ -113,19 +113,6 @@ impl LiveRoute {
         self.state.load_full()
     }
 
-    /// The eyes of a caller.
-    pub(crate) fn view<'a>(&'a self, caller: &'a Caller) -> View<'a> {
-        View {
-            caller,
-            visibility: &*self.visibility,
-        }
-    }
-
-    /// Whether every caller sees the same.
-    pub(crate) fn same_for_everyone(&self) -> bool {
-        self.visibility.same_for_everyone()
-    }
-
     /// Something happened at a backend: its standing `changed`, so the catalog is built anew; it `announced` that lists
     /// changed, so listeners are told, even if we see no difference.
     pub(crate) fn note(&self, changed: bool, announced: &BTreeSet<ItemKind>) {
@@ -152,13 +139,18 @@ impl LiveRoute {
         self.changes.built.subscribe()
     }
 
-    /// Changes settings and members, and tells listeners what that changed.
-    pub(crate) fn reconfigure(&self, settings: Route, members: Vec<Arc<LiveBackend>>) {
-        self.rebuild(Some((settings, members)));
+    /// Changes settings, members and rules, and tells listeners what that changed.
+    pub(crate) fn reconfigure(
+        &self,
+        settings: Route,
+        members: Vec<Arc<LiveBackend>>,
+        authorization: Arc<dyn Authorization>,
+    ) {
+        self.rebuild(Some((settings, members, authorization)));
     }
 
     /// Builds the catalog and tells listeners which lists changed.
-    fn rebuild(&self, new: Option<(Route, Vec<Arc<LiveBackend>>)>) {
+    fn rebuild(&self, new: Option<(Route, Vec<Arc<LiveBackend>>, Arc<dyn Authorization>)>) {
         let mut logged = self
             .changes
             .building
@@ -171,13 +163,22 @@ impl LiveRoute {
         let Pending { marked, announced } = self.pending().take();
         let mut told = announced;
         if new.is_some() || marked > *self.changes.built.borrow() {
-            let (settings, members) =
-                new.unwrap_or_else(|| (before.settings.clone(), before.members.clone()));
-            let state = RouteState::build(settings, members);
+            let (settings, members, authorization) = new.unwrap_or_else(|| {
+                let before = &*before;
+                let (settings, members) = (before.settings.clone(), before.members.clone());
+                (settings, members, before.authorization.clone())
+            });
+            let state = RouteState::build(settings, members, authorization);
             log_new_remarks(&state, &mut logged);
             let changed =
                 |kind: &ItemKind| before.catalog.digest(*kind) != state.catalog.digest(*kind);
-            told.extend(ItemKind::ALL.iter().filter(|kind| changed(kind)));
+            // What other rules mean to whom is not found out: whoever listens may ask again.
+            let other_rules = before.settings.authorization != state.settings.authorization;
+            told.extend(
+                ItemKind::ALL
+                    .iter()
+                    .filter(|kind| other_rules || changed(kind)),
+            );
             self.state.store(Arc::new(state));
         }
         self.changes.built.send_replace(marked);
@@ -210,7 +211,11 @@ impl LiveRoute {
         let before = self.state();
         self.state.store(Arc::new(RouteState {
             retired: true,
-            ..RouteState::build(before.settings.clone(), Vec::new())
+            ..RouteState::build(
+                before.settings.clone(),
+                Vec::new(),
+                before.authorization.clone(),
+            )
         }));
         self.listeners.each(|listener| listener.end());
         let route = self.clone();
@@ -245,7 +250,11 @@ impl Drop for LiveRoute {
 }
 
 impl RouteState {
-    fn build(settings: Route, members: Vec<Arc<LiveBackend>>) -> Self {
+    fn build(
+        settings: Route,
+        members: Vec<Arc<LiveBackend>>,
+        authorization: Arc<dyn Authorization>,
+    ) -> Self {
         let known: Vec<_> = members
             .iter()
             .map(|member| Member {
@@ -261,8 +270,22 @@ impl RouteState {
             settings,
             members,
             catalog,
+            authorization,
             retired: false,
         }
+    }
+
+    /// The eyes of a caller.
+    pub(crate) fn view<'a>(&'a self, caller: &'a Caller) -> View<'a> {
+        View {
+            caller,
+            authorization: &*self.authorization,
+        }
+    }
+
+    /// Whether every caller sees the same.
+    pub(crate) fn same_for_everyone(&self) -> bool {
+        self.authorization.same_for_everyone()
     }
 
     /// The backend called `name`.

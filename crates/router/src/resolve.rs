@@ -75,7 +75,7 @@ fn resumed(
 ///
 /// A tool may exist in the caller's session only, or be callable without being listed; the backend knows. Where names are
 /// changed, chosen or kept from somebody, what is not in the catalog is not there.
-fn unlisted(route: &LiveRoute, state: &RouteState, kind: ItemKind, name: &str) -> Option<Target> {
+fn unlisted(state: &RouteState, kind: ItemKind, name: &str) -> Option<Target> {
     let [only] = &state.members[..] else {
         return None;
     };
@@ -86,7 +86,7 @@ fn unlisted(route: &LiveRoute, state: &RouteState, kind: ItemKind, name: &str) -
     };
     let as_it_is = only.backend().settings().prefix.is_empty()
         && *shaping == Shaping::default()
-        && route.same_for_everyone();
+        && state.same_for_everyone();
     as_it_is.then(|| Target {
         backend: only.name().clone(),
         native: name.to_owned(),
@@ -136,12 +136,12 @@ impl Lookup {
         state: &Arc<RouteState>,
         request: &Request,
     ) -> Result<Target, Unresolved> {
-        let view = route.view(&request.caller);
+        let view = state.view(&request.caller);
         let catalog = &state.catalog;
         match self {
             Self::Name(kind, name) => catalog
                 .find(*kind, name, view)
-                .or_else(|unresolved| unlisted(route, state, *kind, name).ok_or(unresolved)),
+                .or_else(|unresolved| unlisted(state, *kind, name).ok_or(unresolved)),
             Self::Uri(uri) => catalog
                 .locate(uri, view)
                 .or_else(|| {
@@ -175,8 +175,8 @@ impl Lookup {
             // We were restarted meanwhile: what may be seen of it is not known yet.
             route.warmed_up(route.state().settings.cold_start).await;
         }
-        let view = route.view(&request.caller);
         let state = route.state();
+        let view = state.view(&request.caller);
         let target = state
             .catalog
             .target_at(kind, &backend, &native, exposed, view);

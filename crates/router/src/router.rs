@@ -9,7 +9,8 @@ use isthmus_backend::Parking;
 use isthmus_catalog::Catalog;
 use isthmus_config::Route;
 use isthmus_exchange::{
-    BackendName, BoxStage, Error, ErrorKind, ItemKind, Reply, Request, RouteName, Visibility,
+    Authorization, BackendName, BoxStage, Caller, Error, ErrorKind, Item, ItemKind, Reply, Request,
+    RouteName,
 };
 use isthmus_protocol::Method;
 use isthmus_seal::SealKeys;
@@ -31,7 +32,6 @@ pub struct Router(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     states: RequestStates,
-    visibility: Arc<dyn Visibility>,
     parking: Parking,
     /// Where keepers and rebuilders run: not with the requests.
     background: Handle,
@@ -64,15 +64,9 @@ impl Router {
     ///
     /// `parking` has to be the one that its backends park calls in.
     #[must_use]
-    pub fn new(
-        keys: Arc<SealKeys>,
-        visibility: Arc<dyn Visibility>,
-        parking: Parking,
-        background: Handle,
-    ) -> Self {
+    pub fn new(keys: Arc<SealKeys>, parking: Parking, background: Handle) -> Self {
         Self(Arc::new(Shared {
             states: RequestStates::new(keys, parking.lifetime()),
-            visibility,
             parking,
             background,
             fleet: ArcSwap::default(),
@@ -81,7 +75,8 @@ impl Router {
     }
 
     /// Serves these routes and backends from now on. Backends with equal settings are kept, `start` makes the others.
-    /// Listeners hear what changed; sessions on routes that stay go on.
+    /// `authorize` says who may see and use what on a route. Listeners hear what changed; sessions on routes that stay go
+    /// on.
     ///
     /// # Errors
     ///
@@ -90,6 +85,7 @@ impl Router {
         &self,
         routes: &[Route],
         backends: &[isthmus_config::Backend],
+        authorize: impl Fn(&Route) -> Arc<dyn Authorization>,
         mut start: impl FnMut(&isthmus_config::Backend) -> Result<Arc<dyn AnyBackend>, E>,
     ) -> Result<Reloaded, E> {
         let reloading = &self.0.reloading;
@@ -120,6 +116,10 @@ impl Router {
         let gone = old.backends.iter();
         let gone = gone.filter(|old| !live.iter().any(|live| Arc::ptr_eq(live, old)));
         reloaded.removed = gone.map(|live| live.backend().clone()).collect();
+        let routes: Vec<_> = routes
+            .iter()
+            .map(|route| (route.clone(), authorize(route)))
+            .collect();
         self.switch(&old, routes, live, &reloaded.started);
         Ok(reloaded)
     }
@@ -127,7 +127,7 @@ impl Router {
     fn switch(
         &self,
         old: &Fleet,
-        settings: &[Route],
+        planned: Vec<(Route, Arc<dyn Authorization>)>,
         backends: Vec<Arc<LiveBackend>>,
         started: &[BackendName],
     ) {
@@ -136,22 +136,20 @@ impl Router {
             .map(|live| (live.name().as_str(), live))
             .collect();
         let mut routes = BTreeMap::new();
-        for settings in settings {
+        for (settings, authorization) in planned {
+            let path = settings.path.clone();
             let names = settings.backends.iter();
             let members: Vec<_> = names
                 .filter_map(|name| by_name.get(name.as_str()).map(|live| Arc::clone(live)))
                 .collect();
-            let route = match old.routes.get(&settings.path) {
+            let route = match old.routes.get(&path) {
                 Some(route) => {
-                    route.reconfigure(settings.clone(), members);
+                    route.reconfigure(settings, members, authorization);
                     route.clone()
                 }
-                None => {
-                    let visibility = self.0.visibility.clone();
-                    LiveRoute::start(settings.clone(), members, visibility, &self.0.background)
-                }
+                None => LiveRoute::start(settings, members, authorization, &self.0.background),
             };
-            routes.insert(settings.path.clone(), route);
+            routes.insert(path, route);
         }
         for live in &backends {
             let showing = routes.values().filter(|route| {
@@ -214,6 +212,14 @@ impl Router {
     #[must_use]
     pub fn catalog(&self, route: &RouteName) -> Option<Arc<Catalog>> {
         Some(self.live(route)?.state().catalog.clone())
+    }
+
+    /// The tool that `caller` means by `name` on a route; `None` if it sees none of that name.
+    #[must_use]
+    pub fn tool(&self, route: &RouteName, name: &str, caller: &Caller) -> Option<Arc<Item>> {
+        let state = self.live(route)?.state();
+        let target = state.catalog.find(ItemKind::Tool, name, state.view(caller));
+        target.ok()?.item
     }
 
     /// Waits until every backend has been heard of: it listed what it offers, or turned out not to be there.

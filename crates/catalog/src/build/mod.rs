@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use isthmus_config::{Backend, Names, Route, Shaping, Wire};
-use isthmus_exchange::{BackendName, Item, ItemKind, ListedItem, Listing, PeerFacts};
+use isthmus_exchange::{BackendName, Item, ItemId, ItemKind, ListedItem, Listing, PeerFacts};
 use isthmus_protocol::headers::HeaderParameters;
 use isthmus_protocol::{Era, RawJson, ServerCapabilities, visit};
 
@@ -318,6 +318,7 @@ impl<'a> Builder<'a> {
             definition = reworded(&definition, words);
         }
         Item {
+            id: ItemId::next(),
             kind,
             backend: self.members[candidate.backend].name.clone(),
             native: listed.key.clone(),

@@ -1,5 +1,7 @@
 use isthmus_config::{Glob, HttpWire, Override};
-use isthmus_exchange::{AllVisible, Caller, ClientCapabilities, Visibility};
+use isthmus_exchange::{
+    AllAllowed, Attempt, Authorization, Caller, ClientCapabilities, Decision, Verdict,
+};
 use isthmus_protocol::Revision;
 use proptest::prelude::*;
 
@@ -26,7 +28,7 @@ fn locate(catalog: &Catalog, uri: &str) -> Option<String> {
 fn everything(caller: &Caller) -> View<'_> {
     View {
         caller,
-        visibility: &AllVisible,
+        authorization: &AllAllowed,
     }
 }
 
@@ -200,9 +202,9 @@ fn tools_for_pages_only_are_listed_for_clients_that_show_pages_and_for_nobody_el
         assert!(!catalog.is_same_for_all(TOOL));
         assert!(catalog.is_same_for_all(RESOURCE));
         let all = ["a__plain", "a__refresh", "a__show"];
-        for visibility in [&AllVisible as &dyn Visibility, &Hides("nothing")] {
-            assert_eq!(listed(&catalog, &app_host(), visibility), all);
-            let without = listed(&catalog, &caller(), visibility);
+        for authorization in [&AllAllowed as &dyn Authorization, &Hides("nothing")] {
+            assert_eq!(listed(&catalog, &app_host(), authorization), all);
+            let without = listed(&catalog, &caller(), authorization);
             assert_eq!(without, ["a__plain", "a__show"]);
         }
     }
@@ -219,12 +221,15 @@ fn a_list_of_several_pages_is_not_the_same_for_all_since_its_cursors_are_not() {
 }
 
 /// All pages of the tools that a caller gets.
-fn listed(catalog: &Catalog, caller: &Caller, visibility: &dyn Visibility) -> Vec<String> {
+fn listed(catalog: &Catalog, caller: &Caller, authorization: &dyn Authorization) -> Vec<String> {
     use isthmus_protocol::object::{elements, member, string_member};
     let keys = isthmus_seal::SealKeys::generate();
     let (mut names, mut cursor) = (Vec::new(), None);
     loop {
-        let view = View { caller, visibility };
+        let view = View {
+            caller,
+            authorization,
+        };
         let page = catalog.page(TOOL, cursor.as_deref(), view, &keys).unwrap();
         let tools = elements(&member(&page, "tools").unwrap()).unwrap();
         names.extend(tools.iter().filter_map(|tool| string_member(tool, "name")));
@@ -312,10 +317,14 @@ fn a_retry_leads_where_the_request_before_it_went() {
     let mut route = route();
     let a = backend("a", &[(TOOL, "x", ""), (RESOURCE, "x:", "")]);
     let caller = caller();
-    let at = |catalog: &Catalog, kind, backend: &str, native: &str, visibility: &dyn Visibility| {
+    let at = |catalog: &Catalog,
+              kind,
+              backend: &str,
+              native: &str,
+              authorization: &dyn Authorization| {
         let view = View {
             caller: &caller,
-            visibility,
+            authorization,
         };
         let backend = fixture::name(backend);
         let target = catalog.target_at(kind, &backend, native, "exposed", view)?;
@@ -328,7 +337,7 @@ fn a_retry_leads_where_the_request_before_it_went() {
     let there =
         |backend: &str, native: &str, listed| Some((backend.to_owned(), native.to_owned(), listed));
     let catalog = build(&route, &[a.clone(), tools("b", &["x"])]);
-    let all = &AllVisible;
+    let all = &AllAllowed;
     assert_eq!(at(&catalog, TOOL, "a", "x", all), there("a", "x", true));
     assert_eq!(at(&catalog, TOOL, "b", "x", all), there("b", "x", true));
     assert_eq!(
@@ -465,9 +474,13 @@ fn a_backend_alone_without_prefix_is_seen_as_it_is() {
 #[derive(Debug)]
 struct Hides(&'static str);
 
-impl Visibility for Hides {
-    fn visible(&self, _caller: &Caller, item: &Item) -> bool {
-        item.native != self.0
+impl Authorization for Hides {
+    fn decide(&self, _caller: &Caller, item: &Item, _attempt: Option<Attempt<'_>>) -> Verdict {
+        Verdict::by_default(if item.native == self.0 {
+            Decision::Hide
+        } else {
+            Decision::Allow
+        })
     }
 }
 
@@ -481,9 +494,9 @@ fn what_a_caller_may_not_see_is_as_if_it_were_not_there() {
     ];
     let catalog = build(&route(), &[backend("a", &items), tools("b", &["x"])]);
     let caller = caller();
-    let sees = |visibility| View {
+    let sees = |authorization| View {
         caller: &caller,
-        visibility,
+        authorization,
     };
     let hidden = sees(&Hides("y"));
     assert_eq!(

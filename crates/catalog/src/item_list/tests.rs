@@ -16,7 +16,7 @@ fn walk(
     let caller = caller();
     let view = View {
         caller: &caller,
-        visibility: &isthmus_exchange::AllVisible,
+        authorization: &isthmus_exchange::AllAllowed,
     };
     let mut names = Vec::new();
     let mut cursor: Option<String> = None;
@@ -122,7 +122,7 @@ fn the_first_page_for_everyone_is_rendered_once() {
     let caller = caller();
     let view = View {
         caller: &caller,
-        visibility: &isthmus_exchange::AllVisible,
+        authorization: &isthmus_exchange::AllAllowed,
     };
     let keys = SealKeys::generate();
     let [one, other] = [(), ()].map(|()| catalog.page(ItemKind::Tool, None, view, &keys).unwrap());
@@ -138,6 +138,7 @@ fn a_page_is_bounded_in_bytes_but_never_empty() {
     let item = |key: &str| {
         let definition = fixture::json(&format!("{{\"name\":\"{key}\"}}"));
         Arc::new(Item {
+            id: isthmus_exchange::ItemId::next(),
             kind: ItemKind::Tool,
             backend: fixture::name("x"),
             native: key.to_owned(),
@@ -174,7 +175,7 @@ fn a_cursor_of_somebody_else_is_refused() {
     anna.principal = Principal::authenticated("key", "", "anna", "");
     let view = |caller| View {
         caller,
-        visibility: &isthmus_exchange::AllVisible,
+        authorization: &isthmus_exchange::AllAllowed,
     };
     let first = catalog
         .page(ItemKind::Tool, None, view(&anna), &keys)

@@ -4,6 +4,7 @@
 //! backend that equals its predecessor.
 
 mod authentication;
+mod authorization;
 mod backend;
 mod bounds;
 mod glob;
@@ -20,6 +21,9 @@ use std::path::PathBuf;
 pub use authentication::{
     ApiKey, ApiKeys, Authentication, AuthenticationMethod, Certificate, CertificateName, Jwks, Jwt,
     JwtAlgorithm,
+};
+pub use authorization::{
+    Authorization, AuthorizationDefault, AuthorizationEffect, AuthorizationRule,
 };
 pub use backend::{
     Backend, BackendBounds, EraSetting, HttpWire, Restart, SessionPolicy, SseWire, StdioWire,

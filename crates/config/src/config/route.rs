@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Authentication, Glob, Location, PublicUrl};
+use super::{Authentication, Authorization, Glob, Location, PublicUrl};
 
 /// An MCP endpoint: which backends it reaches, and how their items look there.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Route {
     pub legacy_sse: bool,
     /// Who may call, and how they show who they are.
     pub authentication: Authentication,
+    /// Which of them may see and use what; `None`: all of them everything.
+    pub authorization: Option<Authorization>,
     /// By which URL clients know it, where that is not the listener's and the path.
     pub public_url: Option<PublicUrl>,
     /// Where it was written, for messages. Does not count in equality.
@@ -94,6 +96,7 @@ impl Route {
             first_page: 1_000,
             legacy_sse: true,
             authentication: Authentication::default(),
+            authorization: None,
             public_url: None,
             location: None,
         }
@@ -114,6 +117,7 @@ impl PartialEq for Route {
             first_page,
             legacy_sse,
             authentication,
+            authorization,
             public_url,
             location: _,
         } = self;
@@ -127,6 +131,7 @@ impl PartialEq for Route {
             && *first_page == other.first_page
             && *legacy_sse == other.legacy_sse
             && *authentication == other.authentication
+            && *authorization == other.authorization
             && *public_url == other.public_url
     }
 }

@@ -5,6 +5,7 @@
 //! defaults shown in the schema are taken from the checked settings, so neither can say something else.
 
 mod authentication;
+mod authorization;
 mod backend;
 mod bounds;
 mod listener;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 pub(crate) use authentication::{
     AlgorithmName, ApiKey, ApiKeys, CertificateName, Jwks, Jwt, Method,
 };
+pub(crate) use authorization::{Authorization, DefaultWord, Rule as AuthorizationRule};
 pub(crate) use backend::{Backend, BackendBounds, EraWord, Http, Restart, SessionsWord, Timeouts};
 pub(crate) use bounds::Bounds;
 pub(crate) use listener::Listener;
@@ -54,6 +56,9 @@ pub(crate) struct Document {
     /// tried: the first method that finds its kind of credential in a request decides. Default: nobody is asked.
     #[schemars(length(min = 1))]
     pub(crate) authentication: Option<Vec<Spanned<Method>>>,
+    /// Which callers may see and use which items, for every route that does not say so itself. Default: all of them
+    /// everything.
+    pub(crate) authorization: Option<Authorization>,
     /// Keys that callers may show, by a name of your choice.
     pub(crate) api_keys: Option<Entries<ApiKey>>,
     /// What limits everything that comes from the network.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Method, WaitText};
+use super::{Authorization, Method, WaitText};
 use crate::config::Route as Defaults;
 use crate::yaml::{Entries, Spanned};
 
@@ -33,6 +33,8 @@ pub(crate) struct Route {
     pub(crate) authentication: Option<Vec<Spanned<Method>>>,
     /// Scopes that every caller needs. Who lacks one is told which are needed, and OAuth clients ask for them.
     pub(crate) required_scopes: Option<Vec<Spanned<String>>>,
+    /// Which callers may see and use which items. Default: what `authorization` says for all routes.
+    pub(crate) authorization: Option<Authorization>,
     /// The URL by which clients know the route, such as `https://mcp.example/mcp`. Tokens have to be made for it. Default:
     /// the public URL of the listener and the path.
     pub(crate) public_url: Option<Spanned<String>>,

@@ -319,7 +319,11 @@ impl Resolver<'_> {
     }
 
     /// Scope tokens (RFC 6749 §3.3), each once.
-    fn scopes(&mut self, written: Option<&[Spanned<String>]>, path: &str) -> Vec<String> {
+    pub(super) fn scopes(
+        &mut self,
+        written: Option<&[Spanned<String>]>,
+        path: &str,
+    ) -> Vec<String> {
         let mut scopes: Vec<String> = Vec::new();
         for (index, scope) in written.unwrap_or_default().iter().enumerate() {
             let path = format!("{path}[{index}]");

@@ -4,6 +4,7 @@
 //! reports every mistake. A config leaves this module only if there was none.
 
 mod authentication;
+mod authorization;
 mod backend;
 mod bounds;
 mod env_file;
@@ -93,8 +94,14 @@ impl Resolver<'_> {
     fn config(&mut self, document: Document) -> Config {
         let backends = self.backends(document.backends);
         let callers = self.callers(document.api_keys, document.authentication.as_deref());
+        let rules = document
+            .authorization
+            .map(|written| self.authorization(written, "authorization"));
         let mut listeners = self.listeners(document.listeners);
-        let routes = self.routes(document.routes, &backends, &callers);
+        let mut routes = self.routes(document.routes, &backends, &callers);
+        for route in &mut routes {
+            route.authorization = route.authorization.take().or_else(|| rules.clone());
+        }
         self.who_may_call(&mut listeners, &routes, &callers);
         Config {
             listeners: listeners.into_iter().map(|found| found.value).collect(),

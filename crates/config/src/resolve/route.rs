@@ -77,6 +77,9 @@ impl Resolver<'_> {
             &name.value,
             callers,
         );
+        route.authorization = written
+            .authorization
+            .map(|written| self.authorization(written, &format!("{path}.authorization")));
         self.prefixes(&route, backends, name.mark);
         let prefixes = prefixes_of(&route, backends);
         for (place, written, kind) in [

@@ -141,7 +141,7 @@ fn read_arguments(given: &[String], tool: &Item) -> Result<Map<String, Value>, F
 
 #[cfg(test)]
 mod tests {
-    use isthmus_exchange::{BackendName, ItemKind};
+    use isthmus_exchange::{BackendName, ItemId, ItemKind};
 
     use super::*;
 
@@ -149,6 +149,7 @@ mod tests {
         let definition = json!({"inputSchema": {"properties": {"text": {"type": "string"}, "n": {"type": "integer"}}}});
         let definition = RawJson::from_serialize(&definition);
         let tool = Item {
+            id: ItemId::next(),
             kind: ItemKind::Tool,
             backend: BackendName::parse("b").unwrap(),
             native: "t".to_owned(),

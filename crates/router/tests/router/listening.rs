@@ -1,10 +1,11 @@
 //! Listens: what is acknowledged, what is heard, and when they end.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use isthmus_backend::Audience;
-use isthmus_exchange::{ListenFilter, LogRecord, Notice, Outcome, ScopeId, Step};
+use isthmus_exchange::{AllAllowed, ListenFilter, LogRecord, Notice, Outcome, ScopeId, Step};
 use isthmus_protocol::LogLevel;
 
 use crate::scripted::Scripted;
@@ -218,7 +219,9 @@ async fn a_listen_ends_with_its_scope_or_its_route() {
     assert!(is_silent(&mut hears_berta).await);
     serve(&router, [&files]);
     assert!(is_silent(&mut hears_berta).await);
-    router.reload(&[], &[], |_| Err(())).unwrap();
+    router
+        .reload(&[], &[], |_| Arc::new(AllAllowed), |_| Err(()))
+        .unwrap();
     assert!(matches!(
         hears_berta.next().await,
         Step::Done(Ok(Outcome::Complete(_)))

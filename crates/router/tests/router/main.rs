@@ -20,9 +20,9 @@ use std::sync::{Arc, Mutex};
 use isthmus_backend::Parking;
 use isthmus_config::{Bounds, Route};
 use isthmus_exchange::{
-    AllVisible, Attachment, BoxStage, Caller, ClientCapabilities, Complete, Error, Event, Item,
-    ItemKind, ListenFilter, Notice, Outcome, Principal, Reply, Request, RouteName, Scope, ScopeId,
-    Step, Subject, Visibility,
+    AllAllowed, Attachment, Attempt, Authorization, BoxStage, Caller, ClientCapabilities, Complete,
+    Decision, Error, Event, Item, ItemKind, ListenFilter, Notice, Outcome, Principal, Reply,
+    Request, RouteName, Scope, ScopeId, Step, Subject, Verdict,
 };
 use isthmus_protocol::{Method, RawJson, Revision};
 use isthmus_router::{AnyBackend, Router};
@@ -37,21 +37,20 @@ const TEMPLATE: ItemKind = ItemKind::ResourceTemplate;
 
 /// A router with one route to `backends`, and the route's stage.
 fn router<const N: usize>(backends: [&Arc<Scripted>; N]) -> (Router, BoxStage) {
-    router_that_shows(Arc::new(AllVisible), backends)
+    router_that_shows(Arc::new(AllAllowed), backends)
 }
 
 /// The same, where not everybody may see everything.
 fn router_that_shows<const N: usize>(
-    visibility: Arc<dyn Visibility>,
+    authorization: Arc<dyn Authorization>,
     backends: [&Arc<Scripted>; N],
 ) -> (Router, BoxStage) {
     let router = Router::new(
         Arc::new(SealKeys::generate()),
-        visibility,
         Parking::new(&Bounds::default(), Handle::current()),
         Handle::current(),
     );
-    serve(&router, backends);
+    serve_by(&router, &authorization, Route::new("/mcp"), backends);
     let stage = router.stage(&RouteName::new("/mcp")).unwrap();
     (router, stage)
 }
@@ -60,9 +59,14 @@ fn router_that_shows<const N: usize>(
 #[derive(Debug, Default)]
 struct Hides(Mutex<Vec<&'static str>>);
 
-impl Visibility for Hides {
-    fn visible(&self, _caller: &Caller, item: &Item) -> bool {
-        !self.0.lock().unwrap().contains(&item.native.as_str())
+impl Authorization for Hides {
+    fn decide(&self, _caller: &Caller, item: &Item, _attempt: Option<Attempt<'_>>) -> Verdict {
+        let hidden = self.0.lock().unwrap().contains(&item.native.as_str());
+        Verdict::by_default(if hidden {
+            Decision::Hide
+        } else {
+            Decision::Allow
+        })
     }
 }
 
@@ -74,9 +78,20 @@ fn serve<const N: usize>(
     serve_as(router, Route::new("/mcp"), backends)
 }
 
-/// Makes the router serve `route` alone, which leads to `backends`.
+/// Makes the router serve `route` alone, which leads to `backends`, to everybody.
 fn serve_as<const N: usize>(
     router: &Router,
+    route: Route,
+    backends: [&Arc<Scripted>; N],
+) -> isthmus_router::Reloaded {
+    let all: Arc<dyn Authorization> = Arc::new(AllAllowed);
+    serve_by(router, &all, route, backends)
+}
+
+/// Makes the router serve `route` alone, which leads to `backends`, to whom `authorization` allows.
+fn serve_by<const N: usize>(
+    router: &Router,
+    authorization: &Arc<dyn Authorization>,
     mut route: Route,
     backends: [&Arc<Scripted>; N],
 ) -> isthmus_router::Reloaded {
@@ -89,11 +104,16 @@ fn serve_as<const N: usize>(
         .map(|backend| backend.settings().clone())
         .collect();
     router
-        .reload(&[route], &settings, |settings| {
-            let same = |backend: &&&Arc<Scripted>| backend.settings() == settings;
-            let backend = backends.iter().find(same).unwrap();
-            Ok::<_, Error>(Arc::clone(backend) as Arc<dyn AnyBackend>)
-        })
+        .reload(
+            &[route],
+            &settings,
+            |_| authorization.clone(),
+            |settings| {
+                let same = |backend: &&&Arc<Scripted>| backend.settings() == settings;
+                let backend = backends.iter().find(same).unwrap();
+                Ok::<_, Error>(Arc::clone(backend) as Arc<dyn AnyBackend>)
+            },
+        )
         .unwrap()
 }
 

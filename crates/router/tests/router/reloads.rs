@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use isthmus_config::{Glob, Route};
-use isthmus_exchange::{Notice, RouteName};
+use isthmus_exchange::{AllAllowed, Notice, RouteName};
 use isthmus_protocol::Method;
 use isthmus_router::AnyBackend;
 
@@ -79,7 +79,12 @@ async fn a_backend_that_cannot_be_started_changes_nothing() {
     let (router, stage) = router([&files]);
     let mut route = Route::new("/mcp");
     route.backends = vec!["mail".to_owned()];
-    let outcome = router.reload(&[route], &[mail.settings().clone()], |_| Err("no"));
+    let outcome = router.reload(
+        &[route],
+        &[mail.settings().clone()],
+        |_| Arc::new(AllAllowed),
+        |_| Err("no"),
+    );
     assert_eq!(outcome.unwrap_err(), "no");
     assert_eq!(list(&stage, TOOL).await, ["files__read"]);
 }
@@ -103,10 +108,15 @@ async fn routes_show_one_fleet_in_different_ways() {
         .map(|backend| backend.settings().clone())
         .collect();
     router
-        .reload(&[careful, all], &settings, |settings| {
-            let same = |backend: &&Arc<Scripted>| backend.settings() == settings;
-            Ok::<_, ()>(fleet.iter().find(same).unwrap().clone() as Arc<dyn AnyBackend>)
-        })
+        .reload(
+            &[careful, all],
+            &settings,
+            |_| Arc::new(AllAllowed),
+            |settings| {
+                let same = |backend: &&Arc<Scripted>| backend.settings() == settings;
+                Ok::<_, ()>(fleet.iter().find(same).unwrap().clone() as Arc<dyn AnyBackend>)
+            },
+        )
         .unwrap();
     let shows = async |path| list(&router.stage(&RouteName::new(path)).unwrap(), TOOL).await;
     assert_eq!(shows("/careful").await, ["files__read"]);

@@ -68,7 +68,7 @@ async fn created(stage: &BoxStage, caller: &Arc<Caller>, tool: &str) -> Value {
     }
 }
 
-fn about(caller: &Arc<Caller>, method: Method, id: &str, more: Value) -> Request {
+fn about(caller: &Arc<Caller>, method: Method, id: &str, more: &Value) -> Request {
     let mut params = json!({"taskId": id});
     params
         .as_object_mut()
@@ -104,7 +104,7 @@ async fn a_task_goes_out_under_an_id_of_ours_and_is_found_by_it_at_its_own_backe
     assert_ne!(id, "1");
     assert_eq!(task["status"], "working");
     two.heard();
-    let got = ask(&stage, about(&anna, Method::TasksGet, id, json!({}))).await;
+    let got = ask(&stage, about(&anna, Method::TasksGet, id, &json!({}))).await;
     assert_eq!(got.unwrap()["taskId"], id);
     assert_eq!(two.heard(), [r#"tasks/get {"taskId":"1"}"#]);
     assert!(one.heard().is_empty());
@@ -120,7 +120,7 @@ async fn a_task_is_nobody_elses_and_an_unknown_one_is_said_to_be_so() {
     let id = task["taskId"].as_str().unwrap().to_owned();
     for (caller, id) in [("bert", id.as_str()), ("anna", "1"), ("anna", "")] {
         for method in [Method::TasksGet, Method::TasksUpdate, Method::TasksCancel] {
-            let asked = about(&stateless_as(caller), method, id, json!({}));
+            let asked = about(&stateless_as(caller), method, id, &json!({}));
             let error = ask(&stage, asked).await.unwrap_err();
             assert_eq!(*error.kind(), ErrorKind::InvalidParams);
         }
@@ -134,12 +134,12 @@ async fn where_no_backend_has_tasks_there_are_no_such_methods() {
     let (router, stage) = router([&plain]);
     router.wait_ready().await;
     for method in [Method::TasksGet, Method::TasksUpdate, Method::TasksCancel] {
-        let asked = about(&stateless_as("anna"), method, "1", json!({}));
+        let asked = about(&stateless_as("anna"), method, "1", &json!({}));
         let error = ask(&stage, asked).await.unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::MethodNotFound);
     }
     for method in [Method::TasksGet, Method::TasksResult, Method::TasksList] {
-        let error = ask(&stage, about(&session(1), method, "1", json!({}))).await;
+        let error = ask(&stage, about(&session(1), method, "1", &json!({}))).await;
         assert_eq!(*error.unwrap_err().kind(), ErrorKind::MethodNotFound);
     }
 }
@@ -157,7 +157,7 @@ async fn questions_of_a_task_say_who_asks() {
     let anna = stateless_as("anna");
     let task = created(&stage, &anna, "one__work").await;
     let id = task["taskId"].as_str().unwrap();
-    let got = ask(&stage, about(&anna, Method::TasksGet, id, json!({})))
+    let got = ask(&stage, about(&anna, Method::TasksGet, id, &json!({})))
         .await
         .unwrap();
     let params = &got["inputRequests"]["k"]["params"];
@@ -165,7 +165,7 @@ async fn questions_of_a_task_say_who_asks() {
     assert_eq!(params["_meta"]["dev.isthmus/backend"], "one");
     one.heard();
     let answers = json!({"inputResponses": {"k": {"action": "decline"}}});
-    ask(&stage, about(&anna, Method::TasksUpdate, id, answers))
+    ask(&stage, about(&anna, Method::TasksUpdate, id, &answers))
         .await
         .unwrap();
     assert_eq!(
@@ -305,7 +305,7 @@ async fn what_belongs_to_the_result_of_a_task_says_so_under_the_clients_id() {
     let anna = session(1);
     let task = created(&stage, &anna, "one__work").await;
     let id = task["taskId"].as_str().unwrap();
-    let asked = about(&anna, Method::TasksResult, id, json!({}));
+    let asked = about(&anna, Method::TasksResult, id, &json!({}));
     let mut reply = stage.run(asked).await.unwrap();
     let related = |params: &RawJson| {
         let related = object::member_at(params, &["_meta", "io.modelcontextprotocol/related-task"]);
