@@ -35,4 +35,5 @@ mod stdio_face;
 mod supervision;
 mod support;
 mod tasks;
+mod tls;
 mod watching;

@@ -10,7 +10,10 @@ use rmcp::model::{
 use rmcp::service::PeerRequestOptions;
 use serde_json::{Value, json};
 
-use crate::support::rust_sdk::{Heard, SdkClient, for_every_client};
+use crate::support::inquiry::{Rounds, all_between, all_told};
+use crate::support::rust_sdk::{Heard, SdkClient, for_every_client, for_every_client_of};
+use crate::support::rust_sdk_server::Asker;
+use crate::support::scene::{Scene, Way};
 
 fn text(content: &[ContentBlock]) -> &str {
     &content[0].as_text().unwrap().text
@@ -302,4 +305,67 @@ async fn a_resource_that_is_watched_is_heard_when_it_changes() {
         assert_eq!(client.read(WATCHED).await, "changed", "{}", client.shown);
     })
     .await;
+}
+
+/// What a backend of this revision may ask a client of the SDK.
+fn rounds(client: &SdkClient) -> Rounds {
+    let client = client.shown.split_whitespace().next().unwrap();
+    all_between(client, "2025-11-25")
+}
+
+#[tokio::test]
+async fn clients_of_the_sdk_answer_whatever_backends_of_every_kind_ask() {
+    for (way, revision) in [
+        (Way::Http, "2025-11-25"),
+        (Way::Beside, "2025-11-25"),
+        (Way::Pipe, "2025-11-25"),
+        (Way::Http, "2026-07-28"),
+        (Way::Pipe, "2026-07-28"),
+    ] {
+        let choose = move |params: &Value| {
+            all_between(
+                params["arguments"]["client"].as_str().unwrap(),
+                "2025-11-25",
+            )
+        };
+        let scene = Scene::choosing(way, revision, choose).await;
+        for_every_client_of(&scene.fleet(), async |client| {
+            let shown = format!("{}, {}", client.shown, scene.shown);
+            let rounds = rounds(client);
+            let version = client.shown.split_whitespace().next().unwrap().to_owned();
+            let result = client
+                .call("b__ask", json!({"client": version}))
+                .await
+                .unwrap();
+            let told: Value = serde_json::from_str(text(&result.content)).unwrap();
+            assert_eq!(told, all_told(&rounds), "{shown}");
+            let asked = client.all_heard();
+            let asked = asked
+                .iter()
+                .filter(|heard| matches!(heard, Heard::Asked(_)));
+            assert_eq!(asked.count(), rounds.iter().flatten().count(), "{shown}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn servers_of_the_sdk_are_answered_by_clients_of_every_kind() {
+    let server = Asker::start().await;
+    // The same server, asked in the words of each era.
+    for era in ["stateful", "stateless"] {
+        let fleet = format!(
+            "backends:\n  b:\n    http: {{urls: [{}]}}\n    era: {era}\n",
+            server.url
+        );
+        for_every_client_of(&fleet, async |client| {
+            let shown = format!("{}, {era}", client.shown);
+            let result = client.call("b__ask", json!({})).await.unwrap();
+            assert_eq!(text(&result.content), "my name", "{shown}");
+            client
+                .hears(|heard| matches!(heard, Heard::Asked(asked) if asked["method"] == "elicitation/create"))
+                .await;
+        })
+        .await;
+    }
 }

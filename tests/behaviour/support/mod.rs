@@ -15,6 +15,7 @@ pub mod pipe;
 pub mod resources_of;
 pub mod rounds;
 pub mod rust_sdk;
+pub mod rust_sdk_server;
 pub mod scene;
 pub mod sse;
 

@@ -1,20 +1,29 @@
 //! Clients of the official Rust SDK, over HTTP and over the pipe of `isthmus stdio`.
 
+#![expect(
+    deprecated,
+    reason = "sampling and roots have to work as long as servers ask for them"
+)]
+
 use std::process::Stdio;
 use std::time::Duration;
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, Implementation,
-    ProgressNotificationParam, ProtocolVersion, ReadResourceRequestParams, ResourceContents,
-    ResourceUpdatedNotificationParam,
+    CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
+    CreateMessageRequestParams, CreateMessageResult, ElicitRequestParams, ElicitResult,
+    Implementation, ListRootsResult, ProgressNotificationParam, ProtocolVersion,
+    ReadResourceRequestParams, ResourceContents, ResourceUpdatedNotificationParam,
 };
+use rmcp::serde::Serialize;
+use rmcp::serde::de::DeserializeOwned;
 use rmcp::service::{
-    ClientLifecycleMode, ClientServiceExt, NotificationContext, RunningService, ServiceError,
+    ClientLifecycleMode, ClientServiceExt, NotificationContext, RequestContext, RunningService,
+    ServiceError,
 };
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::transport::{StreamableHttpClientTransport, UnixSocketHttpClient};
-use rmcp::{ClientHandler, RoleClient};
-use serde_json::Value;
+use rmcp::{ClientHandler, ErrorData, RoleClient};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::{TcpStream, UnixListener};
 use tokio::process::{Child, Command};
@@ -22,6 +31,8 @@ use tokio::sync::mpsc;
 
 use super::examples::{Weather, fleet};
 use super::gateway::{Gateway, command, config_in};
+use super::inquiry::answer_to;
+use super::live::everything;
 
 /// How long something expected may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,6 +44,8 @@ pub enum Heard {
     Tools,
     Resources,
     Updated(String),
+    /// It was asked this: method and parameters.
+    Asked(Value),
 }
 
 /// Notes what the SDK hears.
@@ -45,10 +58,33 @@ pub struct Ears {
 impl ClientHandler for Ears {
     fn get_info(&self) -> ClientConfig {
         ClientConfig::new(
-            ClientCapabilities::default(),
+            serde_json::from_value::<ClientCapabilities>(everything("2025-11-25")).unwrap(),
             Implementation::new("test", "1"),
         )
         .with_protocol_version(self.revision.clone())
+    }
+
+    async fn create_elicitation(
+        &self,
+        params: ElicitRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        Ok(self.answer("elicitation/create", &params).await)
+    }
+
+    async fn create_message(
+        &self,
+        params: CreateMessageRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<CreateMessageResult, ErrorData> {
+        Ok(self.answer("sampling/createMessage", &params).await)
+    }
+
+    async fn list_roots(
+        &self,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ListRootsResult, ErrorData> {
+        Ok(self.answer("roots/list", &()).await)
     }
 
     async fn on_progress(
@@ -76,6 +112,16 @@ impl ClientHandler for Ears {
     }
 }
 
+impl Ears {
+    /// Answers a question as all our clients do.
+    async fn answer<T: DeserializeOwned>(&self, method: &str, params: &impl Serialize) -> T {
+        let question = json!({"method": method, "params": params});
+        let answer = answer_to(&question);
+        self.heard.send(Heard::Asked(question)).await.unwrap();
+        serde_json::from_value(answer).unwrap()
+    }
+}
+
 /// A client, and the gateway and servers it talks to.
 pub struct SdkClient {
     pub sdk: RunningService<RoleClient, Ears>,
@@ -85,7 +131,7 @@ pub struct SdkClient {
     heard: mpsc::Receiver<Heard>,
     early: Vec<Heard>,
     _gateway: Behind,
-    _weather: Weather,
+    _weather: Option<Weather>,
 }
 
 enum Behind {
@@ -115,8 +161,34 @@ pub async fn for_every_client(check: impl AsyncFn(&mut SdkClient)) {
     }
 }
 
+/// Runs `check` with a client of each kind in front of `fleet`.
+pub async fn for_every_client_of(fleet: &str, check: impl AsyncFn(&mut SdkClient)) {
+    for revision in [
+        ProtocolVersion::V_2025_06_18,
+        ProtocolVersion::V_2025_11_25,
+        ProtocolVersion::V_2026_07_28,
+    ] {
+        for over_http in [true, false] {
+            let mut client = SdkClient::connect_to(fleet, None, revision.clone(), over_http).await;
+            check(&mut client).await;
+            client.sdk.cancel().await.unwrap();
+        }
+    }
+}
+
 impl SdkClient {
     async fn connect(revision: ProtocolVersion, over_http: bool) -> Self {
+        let weather = Weather::start();
+        let fleet = fleet(&weather);
+        Self::connect_to(&fleet, Some(weather), revision, over_http).await
+    }
+
+    async fn connect_to(
+        fleet: &str,
+        weather: Option<Weather>,
+        revision: ProtocolVersion,
+        over_http: bool,
+    ) -> Self {
         let (sender, heard) = mpsc::channel(256);
         let ears = Ears {
             revision: revision.clone(),
@@ -130,13 +202,12 @@ impl SdkClient {
         } else {
             ClientLifecycleMode::Initialize
         };
-        let weather = Weather::start();
         let shown = format!(
             "{revision} over {}",
             if over_http { "HTTP" } else { "stdio" }
         );
         let (sdk, gateway) = if over_http {
-            let gateway = Gateway::start(&fleet(&weather));
+            let gateway = Gateway::start(fleet);
             let folder = tempfile::tempdir().unwrap();
             let socket = folder.path().join("socket");
             let bridge = bridge(UnixListener::bind(&socket).unwrap(), &gateway.at(""));
@@ -154,7 +225,7 @@ impl SdkClient {
             )
         } else {
             let folder = tempfile::tempdir().unwrap();
-            let config = config_in(&folder, &fleet(&weather));
+            let config = config_in(&folder, fleet);
             let mut command = command(&folder);
             command
                 .arg("stdio")

@@ -35,7 +35,7 @@ async fn tools_that_take_tasks_become_some_and_others_do_not() {
     let task = until(&client, id, "completed").await;
     assert_eq!(
         task["result"],
-        json!({"content": [{"type": "text", "text": "done"}]})
+        json!({"content": [{"type": "text", "text": "done"}], "resultType": "complete"})
     );
     drop(workshop);
 }

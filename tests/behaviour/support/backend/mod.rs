@@ -86,6 +86,8 @@ struct State {
     sessions: Mutex<usize>,
     questions: Mutex<usize>,
     running: watch::Sender<usize>,
+    /// Changes when all connections shall break.
+    cuts: watch::Sender<()>,
     /// The event streams of HTTP+SSE, by the number in their endpoint.
     streams: Mutex<HashMap<String, mpsc::Sender<String>>>,
 }
@@ -113,6 +115,7 @@ impl Backend {
             sessions: Mutex::default(),
             questions: Mutex::default(),
             running: watch::Sender::new(0),
+            cuts: watch::Sender::new(()),
             streams: Mutex::default(),
         });
         let serving = state.clone();
@@ -120,11 +123,15 @@ impl Backend {
             while let Ok((stream, _)) = listener.accept().await {
                 let state = serving.clone();
                 stream.set_nodelay(true).unwrap();
+                let mut cut = state.cuts.subscribe();
                 tokio::spawn(async move {
                     let service = service_fn(|request| answer(state.clone(), request));
-                    let _ = http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+                    let serving =
+                        http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                    tokio::select! {
+                        _ = serving => {}
+                        _ = cut.changed() => {}
+                    }
                 });
             }
         });
@@ -144,6 +151,12 @@ impl Backend {
     /// A `backends:` entry that reaches it over HTTP+SSE.
     pub fn sse_entry(&self, name: &str) -> String {
         format!("  {name}:\n    sse: {{url: {}}}\n", self.sse_url())
+    }
+
+    /// Breaks all connections and what was worked on, as a crash does; it can be reached again at once.
+    pub fn crash(&self) {
+        self.end_streams();
+        self.state.cuts.send_replace(());
     }
 
     /// Ends all event streams of HTTP+SSE.

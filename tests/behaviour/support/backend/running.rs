@@ -64,8 +64,9 @@ impl Running {
             let id = self.id.clone();
             let lost = self.state.lost(&self.session, &self.id);
             let mut came = tokio::select! {
-                came = work(self) => came,
+                biased;
                 () = lost => return,
+                came = work(self) => came,
             };
             let mut response = json!({"jsonrpc": "2.0", "id": id});
             if came.get("error").is_some() {
@@ -249,6 +250,7 @@ impl State {
     /// event stream is gone.
     fn lost(self: &Arc<Self>, session: &str, id: &Value) -> impl Future<Output = ()> + use<> {
         let (state, session, id) = (self.clone(), session.to_owned(), id.clone());
+        let mut cut = self.cuts.subscribe();
         async move {
             let own_wire = session.starts_with("pipe-") || session.starts_with("stream-");
             let closed = async {
@@ -266,6 +268,7 @@ impl State {
             tokio::select! {
                 () = closed => {}
                 _ = ended => {}
+                _ = cut.changed() => {}
             }
         }
     }
