@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use clap::Args;
-use isthmus_config::{Backend, Config, HttpWire, Located, Route, Wire};
+use isthmus_config::{Backend, Config, HttpWire, Located, Route, Secret, Wire};
 use isthmus_exchange::{
     Attachment, BoxStage, Caller, ClientCapabilities, Item, ItemKind, Principal, RouteName, Scope,
     ScopeId,
@@ -27,9 +27,46 @@ pub(super) struct ViewArguments {
     /// The endpoint of a gateway, or of any MCP server, that is running.
     #[arg(short, long, value_name = "URL")]
     url: Option<http::Uri>,
+    /// The key or token to show at that URL; better in the environment, where other users do not see it.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "ISTHMUS_TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<Token>,
     /// Which of the config's routes to look at; else the first.
     #[arg(short, long, value_name = "PATH", conflicts_with = "url")]
     route: Option<String>,
+}
+
+/// A key or token. It does not print.
+#[derive(Clone)]
+struct Token(Secret);
+
+/// Takes anything: what is wrong with it is said later, without repeating it, as a parser's complaint would.
+impl From<&str> for Token {
+    fn from(text: &str) -> Self {
+        Self(Secret::new(text))
+    }
+}
+
+impl Token {
+    /// The header that shows it.
+    fn header(&self) -> Result<(http::HeaderName, Secret), Failure> {
+        let text = format!("Bearer {}", self.0.expose());
+        if http::HeaderValue::from_str(&text).is_err() {
+            let why = "what stands in `--token` or ISTHMUS_TOKEN cannot be a key or token";
+            return Err(Failure::Usage(why.to_owned()));
+        }
+        Ok((http::header::AUTHORIZATION, Secret::new(text)))
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 impl ViewArguments {
@@ -51,7 +88,7 @@ impl View {
     /// Starts the fleet and waits until it has said what it offers.
     pub(super) fn open(arguments: &ViewArguments) -> Result<Self, Failure> {
         let (mut config, route) = match &arguments.url {
-            Some(url) => of_url(url)?,
+            Some(url) => of_url(url, arguments.token.as_ref())?,
             None => of_config(arguments)?,
         };
         // Sessions and cursors of this view end with it: no key file is needed.
@@ -128,6 +165,8 @@ fn of_config(arguments: &ViewArguments) -> Result<(Config, Route), Failure> {
         Config {
             backends,
             routes: vec![route.clone()],
+            // Nobody is let in, so nobody's keys are fetched.
+            listeners: Vec::new(),
             ..config
         },
         route,
@@ -135,7 +174,7 @@ fn of_config(arguments: &ViewArguments) -> Result<(Config, Route), Failure> {
 }
 
 /// A fleet of one backend without a prefix: whatever answers at `url`.
-fn of_url(url: &http::Uri) -> Result<(Config, Route), Failure> {
+fn of_url(url: &http::Uri, token: Option<&Token>) -> Result<(Config, Route), Failure> {
     if url.scheme().is_none() || url.authority().is_none() {
         return Err(Failure::Usage(format!(
             "`{url}` is not a URL such as http://127.0.0.1:8080/mcp"
@@ -143,7 +182,7 @@ fn of_url(url: &http::Uri) -> Result<(Config, Route), Failure> {
     }
     let wire = HttpWire {
         urls: vec![Located::nowhere(url.clone())],
-        headers: Vec::new(),
+        headers: token.map(Token::header).transpose()?.into_iter().collect(),
         tls: isthmus_config::BackendTls::default(),
         process: None,
     };
