@@ -42,6 +42,7 @@ impl Rounds {
             stage: Stage::Leg(first),
             count: 0,
             quiet: 0,
+            progress: f64::NEG_INFINITY,
         };
         Reply::running(stream::unfold(driver, Driver::step))
     }
@@ -107,6 +108,8 @@ struct Driver {
     stage: Stage,
     /// Rounds so far.
     count: u32,
+    /// How far the call had come: each round counts anew, and its caller must not see that (MS-22).
+    progress: f64,
     /// Rounds in a row for which there was nothing to wait but the backend, or a page that the user is at.
     quiet: u32,
 }
@@ -145,6 +148,9 @@ impl Driver {
                 Stage::Leg(mut reply) => match reply.next().await {
                     Step::Event(event) => {
                         self.stage = Stage::Leg(reply);
+                        if self.goes_back(&event) {
+                            continue;
+                        }
                         return Some((Step::Event(event), self));
                     }
                     Step::Done(Ok(Outcome::InputRequired(required))) => self.begin(required),
@@ -171,6 +177,18 @@ impl Driver {
                 Err(error) => return Some((Step::Done(Err(error)), self)),
             }
         }
+    }
+
+    /// Whether it is progress that the caller has seen already.
+    fn goes_back(&mut self, event: &Event) -> bool {
+        let Event::Progress(progress) = event else {
+            return false;
+        };
+        let value = object::member(&progress.params, "progress");
+        let value = value.and_then(|value| value.read().ok());
+        let goes_back = value.is_some_and(|value: f64| value <= self.progress);
+        self.progress = value.unwrap_or(self.progress).max(self.progress);
+        goes_back
     }
 
     /// Makes questions of what is required.

@@ -136,6 +136,7 @@ impl Park {
             phase: Phase::Away,
         };
         let required = park.ask();
+        tracing::debug!(backend = %park.seed.backend, park = ?park.place.id, "a call waits for its client");
         Ok((park, required))
     }
 
@@ -375,6 +376,7 @@ impl Park {
 
     /// Gives everybody the outcome, frees what the call occupied, and keeps the outcome for those who come late.
     async fn settle(mut self, outcome: Result<Outcome, Error>) {
+        tracing::debug!(backend = %self.seed.backend, park = ?self.place.id, round = self.round, "a parked call has ended");
         let callers = self.leave();
         let delivered = callers.is_some();
         let Self {
@@ -412,6 +414,7 @@ impl Park {
 
     /// Tells the backend that nobody answers, and then that nobody waits.
     async fn expire(mut self) {
+        tracing::debug!(backend = %self.seed.backend, park = ?self.place.id, round = self.round, "nobody came back to a parked call");
         self.place.hide();
         if let Some(callers) = self.leave() {
             callers.end(&Err(expired()));

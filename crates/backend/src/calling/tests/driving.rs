@@ -209,7 +209,7 @@ async fn what_is_no_question_is_the_backends_mistake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn progress_and_messages_of_every_round_flow_on() {
+async fn progress_and_messages_of_every_round_flow_on_and_progress_never_goes_back() {
     let mut fixture = Fixture::new(Revision::V2026_07_28);
     let call = fixture.call(tool_call(caller()));
     let progress = |at: u32| {
@@ -245,6 +245,8 @@ async fn progress_and_messages_of_every_round_flow_on() {
         }
     });
     let steps = fixture.next().await.begin();
+    // The next round begins to count anew.
+    steps.send(progress(1)).await.unwrap();
     steps.send(progress(2)).await.unwrap();
     steps.send(log()).await.unwrap();
     steps
