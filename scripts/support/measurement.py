@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,7 @@ class Measurement:
                 suite.record(found, RESULTS / f"through-{era}-{wire}-{revision}.json")
                 self.as_server[revision, label] = score(found)
                 self.judge(name, found, self.directly[revision], comparison.expected(EXPECTED, revision, era, wire, set(found)))
+        self.look_for_panics(log.with_suffix(".log"))
 
     def judge(self, name: str, found: dict[str, Scenario], directly: dict[str, Scenario], expected: set) -> None:
         """Shows what was lost, and whether that is fine."""
@@ -88,7 +90,8 @@ class Measurement:
             return
         folder = RESULTS / f"mocks-{revision}-{downstream}"
         logs = folder.with_name(folder.name + "-gateways")
-        logs.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(logs, ignore_errors=True)
+        logs.mkdir(parents=True)
         environment = {"GATEWAY": str(self.gateway), "LOGS": str(logs), "DOWNSTREAM_ERA": downstream}
         command = f"{tools.python(tools.BOTH_ERAS_SDK)} {CLIENT}"
         found = suite.run_client(command, revision, folder, environment)
@@ -98,6 +101,7 @@ class Measurement:
         era = "same" if REVISIONS[revision] == downstream else "other"
         self.as_client[revision, f"client of the {era} era"] = score(found)
         self.show(name, score(found), not bad, bad)
+        self.look_for_panics(*logs.glob("*.gateway.log"))
 
     @contextlib.contextmanager
     def standing_before(self, backend: dict, log: Path) -> Iterator[str]:
@@ -113,6 +117,13 @@ class Measurement:
         command = [str(self.gateway), "run", str(config)]
         with processes.running(command, port, log.with_suffix(".log"), cwd=tools.ROOT, ready="/readyz"):
             yield f"http://127.0.0.1:{port}/mcp"
+
+    def look_for_panics(self, *logs: Path) -> None:
+        """A gateway that panics may well pass all checks."""
+        for log in logs:
+            panics = [line for line in log.read_text().splitlines() if "panicked at" in line]
+            if panics:
+                self.show(log.name, f"{len(panics)} panics", False, panics)
 
     def show(self, name: str, result: str, fine: bool, details: list[str] = ()) -> None:
         """Prints a line for a run, and what is wrong with it."""

@@ -4,6 +4,9 @@
 //! work-stealing runtime at one connection, and a fifth less at many. Everything that outlives a connection (children,
 //! GET streams, catalog refresh, sessions' calls) lives on the background runtime. Futures are `Send` throughout, so this
 //! file alone decides.
+//!
+//! A call that outlives its connection is carried on by the background with the timers and sockets it began with, which
+//! the runtime of its core drives: so the cores' runtimes stay until nothing runs on the background any more.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,7 +33,7 @@ struct Arrival {
     serve: Serve,
 }
 
-/// The per-core runtimes. Dropping it ends their threads once their connections are done.
+/// The per-core runtimes.
 pub(crate) struct Cores {
     cores: Vec<Core>,
 }
@@ -62,14 +65,18 @@ pub(crate) fn background(slot: usize) -> anyhow::Result<Runtime> {
 }
 
 impl Cores {
-    /// Starts one thread with a runtime for each of `count` cores. `stop` makes them finish.
+    /// Starts one thread with a runtime for each of `count` cores. `stop` makes them finish, `end` ends them.
     ///
     /// # Errors
     ///
     /// The operating system's, when threads cannot be started.
-    pub(crate) fn start(count: usize, stop: &CancellationToken) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        count: usize,
+        stop: &CancellationToken,
+        end: &CancellationToken,
+    ) -> anyhow::Result<Self> {
         let cores = (0..count)
-            .map(|index| Core::start(index, stop.clone()))
+            .map(|index| Core::start(index, stop.clone(), end.clone()))
             .collect::<anyhow::Result<_>>()?;
         Ok(Self { cores })
     }
@@ -123,7 +130,11 @@ impl Cores {
 }
 
 impl Core {
-    fn start(index: usize, stop: CancellationToken) -> anyhow::Result<Self> {
+    fn start(
+        index: usize,
+        stop: CancellationToken,
+        end: CancellationToken,
+    ) -> anyhow::Result<Self> {
         let (arrivals, queue) = mpsc::channel(WAITING_CONNECTIONS);
         let open = Arc::new(AtomicUsize::new(0));
         let runtime = Builder::new_current_thread()
@@ -135,7 +146,10 @@ impl Core {
             .name(format!("core-{index}"))
             .spawn(move || {
                 isthmus_egress::enter_slot(index);
-                runtime.block_on(run(queue, counter, stop));
+                runtime.block_on(async {
+                    run(queue, counter, stop).await;
+                    end.cancelled().await;
+                });
             })
             .context("cannot start a core's thread")?;
         Ok(Self {

@@ -36,12 +36,13 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(crate) fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
     let inherited = Inherited::take()?;
     let count = runtimes::core_count();
-    let stop = CancellationToken::new();
+    let (stop, end) = (CancellationToken::new(), CancellationToken::new());
     let background = runtimes::background(count)?;
-    let cores = Arc::new(Cores::start(count, &stop)?);
+    let cores = Arc::new(Cores::start(count, &stop, &end)?);
     let served = background.block_on(run(path, config, inherited, &cores, &stop));
     stop.cancel();
     background.shutdown_timeout(LAST_WORDS);
+    end.cancel();
     if let Some(cores) = Arc::into_inner(cores) {
         cores.join();
     }
