@@ -123,10 +123,9 @@ async fn a_state_is_worth_nothing_for_another_request_or_when_it_was_tampered_wi
 }
 
 #[tokio::test]
-async fn a_stateful_client_gets_a_text_that_says_what_cannot_be_done() {
+async fn a_stateful_client_that_cannot_be_asked_gets_a_text_that_says_so() {
     let (_backend, gateway) = fixture().await;
-    let client =
-        Stateful::open_with(&gateway.url(), "2025-11-25", json!({"elicitation": {}})).await;
+    let client = Stateful::open_with(&gateway.url(), "2025-11-25", json!({})).await;
     let refused = client
         .ask("tools/call", json!({"name": "b__greet", "arguments": {}}))
         .await;
