@@ -17,19 +17,43 @@ pub(crate) struct Reloads {
     config: Config,
     /// Of what was read last, good or not. The log may lie in the same folder as the config: without this, complaining
     /// about a wrong one would be a change that leads to the next complaint.
-    fingerprint: u64,
+    fingerprint: Option<u64>,
     /// Backends that left, until they have ended.
     leaving: TaskTracker,
+}
+
+/// A config that the fleet follows already, and the listeners do not yet.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// What the listeners show and believe from now on.
+    tls: Prepared,
+    kept: usize,
+    started: usize,
+    removed: usize,
+}
+
+impl Applied {
+    /// Puts the listeners' part into force by `follow`, and says that everything follows the config now.
+    pub(crate) fn finish(self, follow: impl FnOnce(Prepared)) {
+        let Self {
+            tls,
+            kept,
+            started,
+            removed,
+        } = self;
+        follow(tls);
+        tracing::info!(kept, started, removed, "reloaded");
+    }
 }
 
 impl Reloads {
     /// Begins with `config`, which was read from `path`.
     pub(crate) fn new(path: &Path, config: Config) -> Self {
-        let fingerprint = fingerprint(path, &config);
         Self {
             path: path.to_owned(),
             config,
-            fingerprint,
+            // Read now, it would take a change since the config was read for known.
+            fingerprint: None,
             leaving: TaskTracker::new(),
         }
     }
@@ -41,10 +65,9 @@ impl Reloads {
 
     /// Loads the config again and makes the fleet what it says, or keeps everything as it is and says why.
     ///
-    /// If there is a new config, returns what its listeners show and believe: putting that into force, and replacing what
-    /// clients see, is the caller's. Must be called inside the background runtime: backends that left are closed there.
-    pub(crate) fn reload(&mut self, cause: Cause, fleet: &Fleet) -> Option<Prepared> {
-        let fingerprint = fingerprint(&self.path, &self.config);
+    /// If there is a new config, the fleet follows it; its listeners, and saying so, are left to the caller. Must be called inside the background runtime: backends that left are closed there.
+    pub(crate) fn reload(&mut self, cause: Cause, fleet: &Fleet) -> Option<Applied> {
+        let fingerprint = Some(fingerprint(&self.path, &self.config));
         if cause == Cause::FileChanged && fingerprint == self.fingerprint {
             return None;
         }
@@ -87,15 +110,15 @@ impl Reloads {
         };
         match fleet.apply(&next) {
             Ok(reloaded) => {
-                let (kept, started, removed) = (
-                    reloaded.kept.len(),
-                    reloaded.started.len(),
-                    reloaded.removed.len(),
-                );
-                tracing::info!(kept, started, removed, "reloaded");
+                let applied = Applied {
+                    tls: prepared,
+                    kept: reloaded.kept.len(),
+                    started: reloaded.started.len(),
+                    removed: reloaded.removed.len(),
+                };
                 self.leaving.spawn(close_all(reloaded.removed));
                 self.config = next;
-                Some(prepared)
+                Some(applied)
             }
             Err(error) => {
                 tracing::error!(%error, "the new config cannot be run; the old one stays in force");

@@ -114,13 +114,15 @@ async fn run(
             () = ends.next() => break,
             cause = watch.next() => cause,
         };
-        if let Some(prepared) = reloads.reload(cause, &fleet) {
-            tls::renew(&doors, prepared);
+        if let Some(applied) = reloads.reload(cause, &fleet) {
             let config = reloads.config();
-            for (listener, settings) in listeners.iter().zip(&config.listeners) {
-                listener.replace(settings.clone(), fleet.faces(config, settings));
-            }
-            watch.follow(&config.files);
+            applied.finish(|tls| {
+                tls::renew(&doors, tls);
+                for (listener, settings) in listeners.iter().zip(&config.listeners) {
+                    listener.replace(settings.clone(), fleet.faces(config, settings));
+                }
+                watch.follow(&config.files);
+            });
         }
     }
     tracing::info!("stopping");
@@ -171,9 +173,11 @@ async fn run_stdio(path: &Path, config: Config, route: &str) -> anyhow::Result<(
             }
             cause = watch.next() => cause,
         };
-        if reloads.reload(cause, &fleet).is_some() {
-            face.store(face_of(reloads.config()));
-            watch.follow(&reloads.config().files);
+        if let Some(applied) = reloads.reload(cause, &fleet) {
+            applied.finish(|_no_listeners| {
+                face.store(face_of(reloads.config()));
+                watch.follow(&reloads.config().files);
+            });
         }
     };
     drop(tidy);
