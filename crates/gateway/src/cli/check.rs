@@ -2,10 +2,13 @@
 
 use super::{ConfigFile, Failure, print};
 use crate::settings;
+use crate::tls::Prepared;
 
 /// Says everything that is wrong with a config, or what it comes to.
 pub(super) fn run(file: &ConfigFile) -> Result<(), Failure> {
     let (path, config) = settings::load(file.config.as_deref())?;
+    // What a start would stumble over after the config itself has been found right.
+    Prepared::of(&config)?;
     let count = |number: usize, noun: &str| {
         format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
     };
