@@ -347,6 +347,8 @@ impl Pool {
         let (audience, notice) = match notice {
             // Lists are the same for everyone (MS-15): whoever heard of a change, the catalog has to look.
             PeerNotice::ListChanged(kind) => (Audience::Everyone, Notice::ListChanged(kind)),
+            // Some servers tell all of their sessions; ours that subscribed to nothing would repeat it (LS-17).
+            PeerNotice::ResourceUpdated { .. } if lock(&slot.subscriptions).is_empty() => return,
             PeerNotice::ResourceUpdated { uri, params } => {
                 (slot.audience(), Notice::ResourceUpdated { uri, params })
             }

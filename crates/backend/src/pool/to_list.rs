@@ -1,20 +1,22 @@
 //! The conversation that listings are fetched through.
 //!
-//! It is opened before anybody calls, and declares that apps can be shown, so that everything is listed. The first caller
-//! whose conversation outlives any client and can do the same adopts it, so that listing costs no second session. Where a
-//! conversation is a process and callers can do more, their conversation is listed by in its place, unless that would hide
-//! apps. A client's own session is never listed by: its end would end that, and what is in it is nobody else's.
+//! It is opened before anybody calls, and declares that apps can be shown, so that they are listed. The first caller
+//! whose conversation outlives any client and can do the same adopts it, so that listing costs no second session. Some
+//! servers have tools only for clients that can be asked something (trap 3): as soon as a caller who can do more looks at
+//! what there is, a conversation that says so is opened ([`Pool::expect`]) and listed by, unless that would hide apps.
+//! Where a conversation is a process, one that only lists ends when any caller's can take its place. A client's own
+//! session is never listed by: its end would end that, and what is in it is nobody else's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use isthmus_exchange::{CapabilityFingerprint, Error, PrincipalId};
+use isthmus_exchange::{Caller, CapabilityFingerprint, Error, PrincipalId};
 use isthmus_protocol::RawJson;
 use tokio::sync::watch;
 
 use super::slot::{Hold, Key, Owner, Slot, Stage, lock};
-use super::{Lease, Pool, Wish};
+use super::{Lease, Pool, Sharing, Wish};
 use crate::capabilities;
 
 impl Pool {
@@ -39,24 +41,60 @@ impl Pool {
         self.movable.subscribe()
     }
 
-    /// The conversation of a caller that can be listed by instead of one that only lists, if there is one. That one is to
-    /// end with its last use.
-    pub(crate) fn move_listing(self: &Arc<Self>) -> Option<Lease> {
+    /// The conversation of a caller that can be listed by instead of `current`, if there is one. If `current` only lists,
+    /// it is to end with its last use.
+    pub(crate) fn move_listing(self: &Arc<Self>, current: &Lease) -> Option<Lease> {
         let mut slots = lock(&self.slots);
         let key = listing_key();
-        if !self.settings.processes || !slots.contains_key(&key) {
+        let current = current.slot();
+        let only_lists = slots
+            .get(&key)
+            .is_some_and(|slot| Arc::ptr_eq(slot, current));
+        let slot = self.lister_among(&slots)?;
+        let sees_more = capabilities::exceed(&slot.capabilities, &current.capabilities);
+        if !(sees_more || only_lists && self.settings.processes) {
             return None;
         }
-        let slot = self.lister_among(&slots)?;
         let conversation = slot.conversation()?;
         let hold = Hold::new(slot, self.clone());
-        let old = slots.remove(&key);
+        let old = only_lists.then(|| slots.remove(&key)).flatten();
         drop(slots);
         if let Some(old) = old {
             old.retired.store(true, Ordering::Relaxed);
             self.retire_if_unused(&old);
         }
         Some(Lease { hold, conversation })
+    }
+
+    /// A caller looks at what there is. If more may be there for one who can do what it can, its conversation is opened
+    /// now, as it would be with its first call, and listed by once it is open.
+    pub(crate) fn expect(self: &Arc<Self>, caller: &Caller) {
+        let shared = matches!(
+            self.settings.sharing,
+            Sharing::PerClient | Sharing::PerPrincipal
+        );
+        // Before the first listing it shows in itself what there is, and nobody is kept waiting.
+        if !shared || lock(&self.lists_apps).is_none() {
+            return;
+        }
+        let wish = self.wish_of(caller);
+        let known = {
+            let slots = lock(&self.slots);
+            let sees_it = |slot: &Arc<Slot>| {
+                slot.is_stateless() || !capabilities::exceed(&wish.capabilities, &slot.capabilities)
+            };
+            let mut lasting = slots.iter().filter(|(key, _)| key.owner.lasts());
+            lasting.any(|(_, slot)| sees_it(slot))
+        };
+        if known || !wish.key.owner.lasts() {
+            return;
+        }
+        let pool = self.clone();
+        self.spawn(async move {
+            if let Err(error) = pool.fulfil(&wish).await {
+                tracing::debug!(%error, "what there is for this caller cannot be looked at");
+            }
+        });
     }
 
     /// Notes whether the listing has items that only those see who show apps.
@@ -67,7 +105,7 @@ impl Pool {
 
     /// Says that the conversation to list by may be another one now.
     pub(super) fn consider_moving(&self) {
-        if self.settings.processes && lock(&self.lists_apps).is_some() {
+        if lock(&self.lists_apps).is_some() {
             self.movable.send_modify(|count| *count += 1);
         }
     }
@@ -77,9 +115,12 @@ impl Pool {
     pub(super) async fn opened_to_list(&self, key: &Key) {
         let opening = {
             let slots = lock(&self.slots);
+            if slots.contains_key(key) || slots.values().any(|slot| slot.is_stateless()) {
+                return;
+            }
             let listing = slots.get(&listing_key());
             listing
-                .filter(|_| !slots.contains_key(key) && !self.adoptable(key))
+                .filter(|_| !self.adoptable(key))
                 .map(|slot| slot.stage.subscribe())
         };
         if let Some(mut stage) = opening {
@@ -116,7 +157,8 @@ impl Pool {
                 || (key.capabilities == nothing && no_apps))
     }
 
-    /// A caller's slot that may be listed by: it outlives any client, lives, and sees everything there is.
+    /// A caller's slot that may be listed by: it outlives any client, lives, and sees everything there is. Of several, one
+    /// that declares most.
     pub(super) fn lister_among(&self, slots: &HashMap<Key, Arc<Slot>>) -> Option<Arc<Slot>> {
         let no_apps = *lock(&self.lists_apps) != Some(true);
         let suits = |(key, slot): &(&Key, &Arc<Slot>)| {
@@ -125,7 +167,8 @@ impl Pool {
             let sees_all = no_apps || capabilities::include_apps(&slot.capabilities);
             key.owner != Owner::Listing && key.owner.lasts() && lives && sees_all
         };
-        let (_, slot) = slots.iter().find(suits)?;
+        let suitable = slots.iter().filter(suits);
+        let (_, slot) = suitable.max_by_key(|(_, slot)| capabilities::count(&slot.capabilities))?;
         Some(slot.clone())
     }
 }

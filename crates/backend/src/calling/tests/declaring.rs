@@ -39,6 +39,18 @@ async fn a_stateless_backend_is_promised_what_this_caller_can_do() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn listing_promises_that_apps_can_be_shown() {
+    let mut fixture = Fixture::new(Revision::V2026_07_28);
+    let backend = fixture.backend.clone();
+    let listing = tokio::spawn(async move { backend.listing().await });
+    let sent = fixture.next().await;
+    assert_eq!(sent.outgoing.method, Method::ToolsList);
+    assert!(crate::capabilities::include_apps(&sent.outgoing.capabilities));
+    sent.complete(json!({"tools": []}));
+    listing.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_detached_caller_is_asked_by_three_methods_only_and_in_a_shared_session_nobody_is() {
     let mut fixture = Fixture::new(Revision::V2025_11_25);
     let complete = |caller: Caller| {

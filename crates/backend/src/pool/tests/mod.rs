@@ -335,7 +335,8 @@ async fn what_a_session_hears_concerns_that_session_and_list_changes_concern_eve
     let (pool, opener) = fixture(Revision::V2025_11_25, Sharing::PerClient);
     let mut notices = pool.notices();
     let caller = session(7, "a");
-    let _lease = pool.acquire(&caller).await.unwrap();
+    let lease = pool.acquire(&caller).await.unwrap();
+    lease.subscribe(ScopeId(7), "x://a").await.unwrap();
     let conversation = lock(&opener.opened)[0].clone();
     let updated = PeerNotice::ResourceUpdated {
         uri: "x://a".to_owned(),
@@ -351,6 +352,25 @@ async fn what_a_session_hears_concerns_that_session_and_list_changes_concern_eve
         Audience::Scope(ScopeId(7))
     );
     assert_eq!(notices.recv().await.unwrap().audience, Audience::Everyone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_nobody_subscribed_to_in_that_session_is_nobodys() {
+    let (pool, opener) = fixture(Revision::V2025_11_25, Sharing::PerClient);
+    let mut notices = pool.notices();
+    let _listing = pool.acquire_listing().await.unwrap();
+    let conversation = lock(&opener.opened)[0].clone();
+    for notice in [
+        PeerNotice::ResourceUpdated {
+            uri: "x://a".to_owned(),
+            params: RawJson::empty_object(),
+        },
+        PeerNotice::ListChanged(ItemKind::Tool),
+    ] {
+        conversation.notices.send(notice).unwrap();
+    }
+    let first = notices.recv().await.unwrap().notice;
+    assert_eq!(first, Notice::ListChanged(ItemKind::Tool));
 }
 
 #[tokio::test(start_paused = true)]
