@@ -20,12 +20,14 @@ mod yaml;
 
 pub use config::{
     Alphabet, ApiKey, ApiKeys, Authentication, AuthenticationMethod, Authorization,
-    AuthorizationDefault, AuthorizationEffect, AuthorizationRule, Backend, BackendBounds,
-    BackendTls, Bounds, Certificate, CertificateName, ClientCertificates, Config, EraSetting, Glob,
-    HostPattern, HttpWire, Jwks, Jwt, JwtAlgorithm, KeyPair, Listener, ListenerTls, Located,
-    Location, Log, LogFormat, Names, OriginPattern, Override, Process, ProcessLimits, PublicUrl,
-    Restart, Roots, Route, SealKey, Secret, SessionPolicy, Shaping, SseWire, StdioWire, Timeouts,
-    TlsVersion, Wire,
+    AuthorizationDefault, AuthorizationEffect, AuthorizationRule, AuthorizationServer, Backend,
+    BackendBounds, BackendTls, Bounds, CallersCredential, Certificate, CertificateName,
+    ClientCertificates, ClientCredentials, ClientProof, Config, Credentials, EraSetting, Glob,
+    HostPattern, HttpWire, IgnoredLocation, Jwks, Jwt, JwtAlgorithm, KeyPair, Listener,
+    ListenerTls, Located, Location, Log, LogFormat, Names, OAuthClient, OriginPattern, Override,
+    OwnCredential, Process, ProcessLimits, PublicUrl, Restart, Roots, Route, SealKey, Secret,
+    SecretPlace, SessionPolicy, Shaping, SseWire, StdioWire, Timeouts, TlsVersion, TokenExchange,
+    Wire,
 };
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use document::json_schema;

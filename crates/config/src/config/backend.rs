@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Uri};
 
-use super::{BackendTls, Located, Location, Process, Secret};
+use super::{BackendTls, Credentials, Located, Location, Process, Secret};
 
 /// One MCP server behind us.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct Backend {
     pub restart: Restart,
     /// What limits it.
     pub bounds: BackendBounds,
+    /// What is shown to it. Never for `stdio`.
+    pub credentials: Option<Credentials>,
     /// Where it was written, for messages. Does not count in equality.
     pub location: Option<Location>,
 }
@@ -165,6 +167,7 @@ impl Backend {
             idle: DEFAULT_IDLE,
             restart: Restart::default(),
             bounds: BackendBounds::default(),
+            credentials: None,
             location: None,
         }
     }
@@ -185,6 +188,7 @@ impl PartialEq for Backend {
             idle,
             restart,
             bounds,
+            credentials,
             location: _,
         } = self;
         *name == other.name
@@ -198,6 +202,7 @@ impl PartialEq for Backend {
             && *idle == other.idle
             && *restart == other.restart
             && *bounds == other.bounds
+            && *credentials == other.credentials
     }
 }
 

@@ -7,6 +7,7 @@ mod authentication;
 mod authorization;
 mod backend;
 mod bounds;
+mod credentials;
 mod glob;
 mod listener;
 mod location;
@@ -31,6 +32,10 @@ pub use backend::{
 };
 pub(crate) use backend::{DEFAULT_IDLE, DEFAULT_REFRESH};
 pub use bounds::Bounds;
+pub use credentials::{
+    AuthorizationServer, CallersCredential, ClientCredentials, ClientProof, Credentials,
+    IgnoredLocation, OAuthClient, OwnCredential, SecretPlace, TokenExchange,
+};
 pub use glob::Glob;
 pub use listener::{HostPattern, Listener, OriginPattern};
 pub use location::{Located, Location};

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{BackendTls, DurationText, Process, Secret};
+use super::{BackendTls, Credentials, DurationText, Process, Secret};
 use crate::config;
 use crate::yaml::{Entries, Spanned};
 
@@ -42,6 +42,8 @@ pub(crate) struct Backend {
     pub(crate) restart: Option<Restart>,
     /// What limits it.
     pub(crate) bounds: Option<BackendBounds>,
+    /// What is shown to it, for `http` and `sse`. Default: nothing but `headers`.
+    pub(crate) credentials: Option<Spanned<Credentials>>,
 }
 
 /// A server that speaks Streamable HTTP.

@@ -8,6 +8,7 @@ mod authentication;
 mod authorization;
 mod backend;
 mod bounds;
+mod credentials;
 mod listener;
 mod process;
 mod route;
@@ -25,6 +26,9 @@ pub(crate) use authentication::{
 pub(crate) use authorization::{Authorization, DefaultWord, Rule as AuthorizationRule};
 pub(crate) use backend::{Backend, BackendBounds, EraWord, Http, Restart, SessionsWord, Timeouts};
 pub(crate) use bounds::Bounds;
+pub(crate) use credentials::{
+    ClientCredentials, CredentialHeader, Credentials, SecretPlaceWord, TokenExchange,
+};
 pub(crate) use listener::Listener;
 pub(crate) use process::{Process, ProcessLimits};
 pub(crate) use route::{AlphabetWord, Names, Override, Route, Shaping};

@@ -393,7 +393,7 @@ fn is_taken(header: &HeaderName) -> bool {
         )
 }
 
-const fn algorithm(written: AlgorithmName) -> JwtAlgorithm {
+pub(super) const fn algorithm(written: AlgorithmName) -> JwtAlgorithm {
     match written {
         AlgorithmName::Rs256 => JwtAlgorithm::Rs256,
         AlgorithmName::Rs384 => JwtAlgorithm::Rs384,

@@ -74,6 +74,7 @@ impl Resolver<'_> {
         if let Some(idle) = written.idle {
             backend.idle = idle.0;
         }
+        backend.credentials = self.credentials(written.credentials.as_ref(), &written, &path);
         backend.wire = self.wire(written, &path)?;
         Some(ResolvedBackend {
             value: backend,

@@ -41,6 +41,7 @@ impl Resolver<'_> {
                 let message = "this header is already set: case does not count in their names";
                 self.complaints.add(name.mark, path.as_str(), message);
             }
+            self.not_forwarded(&value, &path);
             let Some(secret) = self.secret(&value, &path) else {
                 continue;
             };
@@ -83,7 +84,7 @@ fn url(text: &str) -> Result<Uri, (&'static str, &'static str)> {
 }
 
 /// Headers that belong to the connection or to MCP's transport.
-const OURS: [&str; 19] = [
+pub(super) const OURS: [&str; 19] = [
     "accept",
     "accept-encoding",
     "connection",

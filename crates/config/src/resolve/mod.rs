@@ -7,6 +7,7 @@ mod authentication;
 mod authorization;
 mod backend;
 mod bounds;
+mod credentials;
 mod env_file;
 mod http;
 mod listener;
@@ -17,6 +18,7 @@ mod tls;
 mod who_may_call;
 
 pub(crate) use backend::is_backend_name;
+pub(crate) use credentials::{FORWARDED, INSTEAD};
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::LazyLock;

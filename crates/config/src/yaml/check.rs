@@ -11,6 +11,7 @@ use super::shape::Shape;
 use super::suggest;
 use crate::diagnostics::{Complaints, Mark};
 use crate::document::{parse_duration, parse_size};
+use crate::resolve::{FORWARDED, INSTEAD};
 
 /// Checks `root` against `schema` and returns what fits.
 pub(crate) fn check(root: &Node, schema: &Value, complaints: &mut Complaints) -> Option<Node> {
@@ -147,6 +148,12 @@ impl<'a> Checker<'a> {
             Some(Value::Object(known)) => known.keys().map(String::as_str).collect(),
             _ => Vec::new(),
         };
+        if FORWARDING.contains(&entry.key.as_str()) {
+            let message = format!("there is no `{}`: {FORWARDED}", entry.key);
+            self.complaints
+                .add_with_help(entry.key_mark, place.path, message, INSTEAD);
+            return;
+        }
         let guess = suggest(&entry.key, known.iter().copied());
         let help = match guess {
             _ if !kinds.is_empty() && guess.is_none_or(|guess| kinds.contains(&guess)) => {
@@ -433,3 +440,16 @@ fn quoted(words: &[&str]) -> String {
         .collect::<Vec<_>>()
         .join(", ")
 }
+
+/// How other programs are told to send on what callers show.
+const FORWARDING: [&str; 9] = [
+    "forward",
+    "forward_auth",
+    "forward_authorization",
+    "forward_cookies",
+    "forward_headers",
+    "forward_token",
+    "pass_through",
+    "passthrough",
+    "passthrough_headers",
+];
