@@ -1,4 +1,7 @@
-"""A client of the tasks of 2025-11-25 with the official Python SDK 1.x, in front of the fixtures of tests/conformance."""
+"""A client of the tasks of 2025-11-25 with the official Python SDK 1.x, in front of the fixtures of tests/conformance.
+
+Where those tasks are not offered it only calls a tool that insists on being one, which the gateway then has to drive.
+"""
 
 import argparse
 import json
@@ -20,12 +23,14 @@ async def main() -> int:
 
     async def answer(_context, params: types.ElicitRequestParams) -> types.ElicitResult:
         asked.append(params)
-        return types.ElicitResult(action="accept", content={"confirm": True, "name": "Anna"})
+        content = {key: True if key == "confirm" else "Anna" for key in params.requestedSchema["properties"]}
+        return types.ElicitResult(action="accept", content=content)
 
     fine = True
     async with streamable_http_client(url) as (reads, writes, _), ClientSession(reads, writes, elicitation_callback=answer) as session:
-        await session.initialize()
-        for step in (is_offered, is_made_followed_and_fetched, asks, fails, is_listed_and_cancelled, is_driven, is_unknown):
+        offered = (await session.initialize()).capabilities.tasks
+        everything = (is_offered, is_made_followed_and_fetched, asks, fails, is_listed_and_cancelled, is_driven, is_unknown)
+        for step in everything if offered else (is_driven_after_a_question,):
             line = {"client": "python tasks v1", "step": step.__name__.replace("_", " "), "ok": True}
             try:
                 with anyio.fail_after(30):
@@ -91,10 +96,22 @@ async def is_listed_and_cancelled(session: ClientSession, _asked) -> None:
 
 async def is_driven(session: ClientSession, asked: list) -> None:
     """Without asking for a task, a tool that needs one is driven by the gateway."""
+    await drive(session, asked, "confirm_delete", {"filename": "b.txt"}, "b.txt")
+
+
+async def is_driven_after_a_question(session: ClientSession, asked: list) -> None:
+    """The same where the server asks before it makes the task."""
+    await drive(session, asked, "test_tool_with_task", {}, "Anna")
+
+
+async def drive(session: ClientSession, asked: list, tool: str, arguments: dict, expected: str) -> None:
     before = len(asked)
-    result = await session.call_tool("confirm_delete", {"filename": "b.txt"})
+    # Sent by hand: the SDK would check the result against a schema that only another kind of call meets.
+    params = types.CallToolRequestParams(name=tool, arguments=arguments)
+    request = types.ClientRequest(types.CallToolRequest(params=params))
+    result = await session.send_request(request, types.CallToolResult)
     assert not result.isError, result
-    assert "accept" in result.content[0].text
+    assert expected in result.content[0].text, result
     assert len(asked) == before + 1
 
 

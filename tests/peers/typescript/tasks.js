@@ -1,5 +1,4 @@
-// A client of tasks with the official TypeScript package for them, in front of the fixtures of tests/conformance. With
-// `--era stateless` it speaks of the extension, with `--era stateful` of the tasks of 2025-11-25.
+// A client of the tasks extension with the official TypeScript package for it, in front of the fixtures of tests/conformance.
 
 import assert from "node:assert/strict";
 
@@ -12,13 +11,7 @@ const REVISION = "2026-07-28";
 const clientInfo = { name: "peer-typescript-tasks", version: "1.0.0" };
 const capabilities = { elicitation: { form: {} } };
 const options = commandLine();
-const stateless = options.era === "stateless";
-const name = `typescript tasks ${options.era}`;
-
-const mode = stateless ? { pin: REVISION } : "legacy";
-const client = new Client(clientInfo, { capabilities, versionNegotiation: { mode } });
-// The package reads no task without a time to live, and the Python SDK writes none unless it was asked for.
-const asTask = { preference: "prefer", ...(!stateless && { retentionMs: 60_000 }) };
+const client = new Client(clientInfo, { capabilities, versionNegotiation: { mode: { pin: REVISION } } });
 const asked = [];
 let ids = 0;
 
@@ -50,19 +43,16 @@ function open(tools) {
       asked.push(request.params.message);
       return { action: "accept", content: { confirm: true, name: "Anna" } };
     },
-    ...(stateless && {
-      rawDispatch,
-      v2RequestFraming: { protocolVersion: REVISION, clientInfo, clientCapabilities: capabilities },
-    }),
+    rawDispatch,
+    v2RequestFraming: { protocolVersion: REVISION, clientInfo, clientCapabilities: capabilities },
   });
 }
 
-/** Calls a tool, and says what came of it and how often its task was seen. */
-async function settled(session, tool, parameters, task = asTask) {
-  const execution = await session.callTool(tool, parameters, { task });
-  let seen = 0;
-  const { outcome } = await execution.settle({ onEvent: (event) => void (seen += event.type === "task") });
-  return { kind: execution.kind, id: execution.handle?.taskId, seen, outcome };
+/** Calls a tool, and says what came of it. */
+async function settled(session, tool, parameters) {
+  const execution = await session.callTool(tool, parameters);
+  const { outcome } = await execution.settle();
+  return { kind: execution.kind, outcome };
 }
 
 const text = (outcome) => outcome.result.content[0].text;
@@ -92,18 +82,17 @@ const steps = {
   },
   async "a task may fail"(session) {
     const { outcome } = await settled(session, "protocol_error_job", {});
-    if (stateless) assert.equal(outcome.status, "failed");
-    return outcome.status;
+    assert.equal(outcome.status, "failed");
   },
   async "a task is cancelled"(session) {
-    const execution = await session.callTool("slow_compute", { seconds: 60, label: "y" }, { task: asTask });
+    const execution = await session.callTool("slow_compute", { seconds: 60, label: "y" });
     assert.equal(execution.kind, "task");
     await execution.cancel();
     const { outcome } = await execution.settle();
     assert.equal(outcome.status, "cancelled");
   },
   async "another tool answers at once"(session) {
-    const { kind, outcome } = await settled(session, "greet", { name: "Anna" }, undefined);
+    const { kind, outcome } = await settled(session, "greet", { name: "Anna" });
     assert.equal(kind, "immediate");
     assert.match(text(outcome), /Anna/);
   },
@@ -111,7 +100,7 @@ const steps = {
 
 let fine = true;
 async function step(title, act) {
-  const line = { client: name, step: title };
+  const line = { client: "typescript tasks", step: title };
   try {
     Object.assign(line, { ok: true, detail: await act() });
   } catch (error) {

@@ -293,7 +293,10 @@ async fn the_result_of_a_task_of_2025_is_inlined_and_a_failure_with_a_result_is_
     stage.answer(&Method::TasksResult, result).await;
     let task = result_of(got.await.unwrap());
     assert_eq!(task["status"], "completed");
-    assert_eq!(task["result"], json!({"content": [], "isError": true}));
+    assert_eq!(
+        task["result"],
+        json!({"content": [], "isError": true, "resultType": "complete"})
+    );
 
     let got = get(&stage);
     stage.answer(&Method::TasksGet, core_task("failed")).await;

@@ -108,7 +108,13 @@ pub fn with_task_id(task: &RawJson, id: &str) -> RawJson {
 #[must_use]
 pub fn detailed(task: &RawJson, detail: Detail) -> RawJson {
     let (status, key, value) = match detail {
-        Detail::Result(result) => ("completed", "result", without_related_task(&result)),
+        Detail::Result(result) => {
+            // The result of the call as 2026-07-28 has it; the official client reads no other.
+            let result = ObjectEdit::new(&without_related_task(&result))
+                .set("resultType", RawJson::string("complete"))
+                .finish();
+            ("completed", "result", result)
+        }
         Detail::Error(error) => ("failed", "error", RawJson::from_serialize(&error)),
         Detail::Questions(questions) => {
             let questions = questions

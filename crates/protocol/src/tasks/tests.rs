@@ -61,7 +61,7 @@ fn a_detail_sets_the_status_and_never_says_which_task_it_is_related_to() {
     );
     assert_eq!(
         detailed(&task, Detail::Result(result)).as_str(),
-        r#"{"taskId":"t","status":"completed","result":{"content":[],"isError":true}}"#
+        r#"{"taskId":"t","status":"completed","result":{"content":[],"isError":true,"resultType":"complete"}}"#
     );
     let error = JsonRpcError::new(-32603, "no");
     assert_eq!(

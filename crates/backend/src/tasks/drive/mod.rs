@@ -14,6 +14,7 @@ use isthmus_exchange::{
     Step, Wants,
 };
 use isthmus_protocol::object::{ObjectEdit, assemble, member, members, string_member};
+use isthmus_protocol::result::SplitResult;
 use isthmus_protocol::tasks::{self, Snapshot, Status};
 use isthmus_protocol::{JsonRpcError, Method, RawJson, code};
 use tokio::sync::oneshot;
@@ -231,7 +232,7 @@ impl Drive {
                 }
             }
             Status::Completed => match member(&task, "result").filter(RawJson::is_object) {
-                Some(result) => self.end(Ok(complete(result))),
+                Some(result) => self.end(Ok(complete(without_hop(result)))),
                 None => self.end(Err(self
                     .line
                     .misbehaved("completed a task without a result"))),
@@ -377,6 +378,11 @@ async fn next_answer(open: &mut Vec<Open>) -> (String, Method, Option<Answer>) {
     .await;
     let answered = open.swap_remove(at);
     (answered.key, answered.method, answer)
+}
+
+/// A result inside a task may say of itself what results of requests say.
+fn without_hop(result: RawJson) -> RawJson {
+    SplitResult::parse(&result).map_or(result, |split| split.result)
 }
 
 const fn complete(result: RawJson) -> Outcome {

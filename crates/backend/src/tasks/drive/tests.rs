@@ -71,7 +71,7 @@ async fn a_task_is_looked_at_as_often_as_its_backend_says_and_its_changes_are_pr
         stage.answer(&Method::TasksGet, further).await;
         assert_eq!(begun.elapsed(), Duration::from_secs(4));
         let mut done = task("completed");
-        done["result"] = json!({"content": []});
+        done["result"] = json!({"resultType": "complete", "content": []});
         stage.answer(&Method::TasksGet, done).await;
         assert_eq!(begun.elapsed(), Duration::from_secs(9));
         stage
