@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import shutil
 import urllib.request
 from collections.abc import Iterator
@@ -93,7 +94,7 @@ class Measurement:
         shutil.rmtree(logs, ignore_errors=True)
         logs.mkdir(parents=True)
         environment = {"GATEWAY": str(self.gateway), "LOGS": str(logs), "DOWNSTREAM_ERA": downstream}
-        command = f"{tools.python(tools.BOTH_ERAS_SDK)} {CLIENT}"
+        command = shlex.join([str(tools.python(tools.BOTH_ERAS_SDK)), str(CLIENT)])
         found = suite.run_client(command, revision, folder, environment)
         suite.record(found, folder.with_suffix(".json"))
         bad = [f"LOST   {s.name}: {check}: {s.message(check)}" for s in found.values() for check in s.count("FAILURE") + s.count("WARNING")]
