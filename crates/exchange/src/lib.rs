@@ -22,6 +22,7 @@ mod reply;
 mod request;
 mod scope;
 mod stage;
+mod trail;
 
 pub use authenticator::{
     Authenticator, BoxAuthenticator, Challenge, Credentials, Field, HeaderFields, PublicDocument,
@@ -35,7 +36,7 @@ pub use item::{Item, ItemId, ItemKind, Target};
 pub use listen::{Acknowledged, ListenFilter, Notice};
 pub use listing::{Freshness, ListedItem, Listing, PeerFacts};
 pub use name::{BackendName, ExposedName, InvalidBackendName, RouteName};
-pub use principal::{CredentialId, Identity, Principal, PrincipalId};
+pub use principal::{CallersToken, CredentialId, Identity, Principal, PrincipalId};
 pub use question::{Answer, Question};
 pub use reply::{
     CacheHint, Complete, Event, InputRequired, LogRecord, Outcome, Progress, Reply, Step,
@@ -43,3 +44,4 @@ pub use reply::{
 pub use request::{Request, Retry, Subject, TraceContext, Wants};
 pub use scope::{Scope, ScopeId};
 pub use stage::{BoxFuture, BoxStage, Stage};
+pub use trail::Trail;

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use isthmus_protocol::RawJson;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// What identifies a principal: part of every key of every cache, pool, session, park and cursor (design §7).
 ///
@@ -39,7 +40,15 @@ pub struct Principal {
     scopes: Arc<[String]>,
     expires: Option<SystemTime>,
     credential: CredentialId,
+    token: Option<CallersToken>,
 }
+
+/// The token by which a caller showed who it is. Never prints, and is wiped from memory when the last copy goes.
+///
+/// It was made for the gateway, so nothing is done with it but one thing: an authorization server may give another one for
+/// it that is made for a backend (RFC 8693).
+#[derive(Clone)]
+pub struct CallersToken(Arc<SecretString>);
 
 /// Tells credentials apart that may do different things: the same for the same principal with the same scopes and claims,
 /// for as long as the process runs. A key of what is remembered about a credential, never of what belongs to a principal.
@@ -70,6 +79,7 @@ impl Principal {
             scopes: Arc::default(),
             expires: None,
             credential: CredentialId(0),
+            token: None,
         }
     }
 
@@ -120,6 +130,13 @@ impl Principal {
         self
     }
 
+    /// The same principal with the token that it showed, where some backend needs another one in exchange for it.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(CallersToken(Arc::new(SecretString::from(token))));
+        self
+    }
+
     /// What identifies the principal.
     #[must_use]
     pub const fn id(&self) -> &PrincipalId {
@@ -156,10 +173,38 @@ impl Principal {
         self.expires
     }
 
+    /// The token that the principal showed; `None` if it showed none, or no backend has a use for it.
+    #[must_use]
+    pub const fn token(&self) -> Option<&CallersToken> {
+        self.token.as_ref()
+    }
+
     /// Whether nobody was authenticated.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.identity.is_none()
+    }
+}
+
+impl CallersToken {
+    /// The token, for the one place that sends it to an authorization server.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl PartialEq for CallersToken {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.expose() == other.expose()
+    }
+}
+
+impl Eq for CallersToken {}
+
+impl fmt::Debug for CallersToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallersToken(…)")
     }
 }
 
@@ -216,5 +261,12 @@ mod tests {
             .with_claims(RawJson::empty_object())
             .with_scopes(vec!["read".to_owned()]);
         assert_eq!(again.credential(), rich.credential());
+    }
+
+    #[test]
+    fn a_principal_does_not_print_its_token() {
+        let anna = Principal::authenticated("jwt", "i", "anna", "").with_token("s3cret");
+        assert!(!format!("{anna:?}").contains("s3cret"));
+        assert_eq!(anna.token().unwrap().expose(), "s3cret");
     }
 }

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT,
+};
 use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::client::conn::http1;
@@ -16,19 +18,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{FetchError, Fetched, Target};
+use super::{Ask, FetchError, Fetched, Target};
 use crate::RequestBody;
 
-/// Gets `url` from the first of `addresses` that takes the connection. Nothing is looked up here any more.
-pub(super) async fn get(
+/// Asks the first of `addresses` that takes the connection. Nothing is looked up here any more.
+pub(super) async fn run(
     url: &Uri,
     target: &Target,
     addresses: &[SocketAddr],
     tls: Option<Arc<ClientConfig>>,
-    accept: &'static str,
+    ask: &Ask,
     limit: usize,
 ) -> Result<Fetched, FetchError> {
-    let request = request(url, accept)?;
+    let request = request(url, ask)?;
     let tcp = connect(addresses).await?;
     tcp.set_nodelay(true)?;
     match tls {
@@ -41,21 +43,38 @@ pub(super) async fn get(
     }
 }
 
-fn request(url: &Uri, accept: &'static str) -> Result<Request<RequestBody>, FetchError> {
+fn request(url: &Uri, ask: &Ask) -> Result<Request<RequestBody>, FetchError> {
     let path = url
         .path_and_query()
         .map_or("/", http::uri::PathAndQuery::as_str);
     let host = url.authority().ok_or(FetchError::NoHost)?.as_str();
     let mut request = Request::new(RequestBody::default());
-    *request.method_mut() = Method::GET;
     *request.uri_mut() = path.parse().map_err(|_| FetchError::NoHost)?;
     let headers = request.headers_mut();
     let host = HeaderValue::from_str(host).map_err(|_| FetchError::NoHost)?;
     headers.insert(HOST, host);
-    headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(USER_AGENT, HeaderValue::from_static("isthmus"));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    match ask {
+        Ask::Get { accept } => {
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            *request.method_mut() = Method::GET;
+        }
+        Ask::Form {
+            form,
+            authorization,
+        } => {
+            let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+            headers.insert(CONTENT_TYPE, kind);
+            headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+            if let Some(authorization) = authorization {
+                headers.insert(AUTHORIZATION, authorization.clone());
+            }
+            *request.method_mut() = Method::POST;
+            *request.body_mut() = RequestBody::new(form.clone());
+        }
+    }
     Ok(request)
 }
 

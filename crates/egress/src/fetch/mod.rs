@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::LOCATION;
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use hyper_util::client::legacy::connect::dns::Name;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
@@ -60,7 +60,7 @@ pub enum NamedBy {
 }
 
 /// What came back.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Fetched {
     /// Any status but a redirect that was followed.
     pub status: StatusCode,
@@ -113,6 +113,30 @@ impl Fetcher {
         }
     }
 
+    /// Posts a form to `url`, with `authorization` if there is one, and takes JSON. A redirect is not followed: what the form
+    /// says is for this place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetcher::get`]. A redirect is a response like any other.
+    pub async fn post_form(
+        &self,
+        url: &Uri,
+        named_by: NamedBy,
+        form: Bytes,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Fetched, FetchError> {
+        let limit = self.limits.time;
+        let ask = Ask::Form {
+            form,
+            authorization,
+        };
+        match tokio::time::timeout(limit, self.hop(url, named_by, &ask)).await {
+            Ok(fetched) => fetched,
+            Err(_) => Err(FetchError::TimedOut { limit }),
+        }
+    }
+
     async fn follow(
         &self,
         url: &Uri,
@@ -121,7 +145,7 @@ impl Fetcher {
     ) -> Result<Fetched, FetchError> {
         let mut url = url.clone();
         for _ in 0..=self.limits.redirects {
-            let fetched = self.hop(&url, named_by, accept).await?;
+            let fetched = self.hop(&url, named_by, &Ask::Get { accept }).await?;
             let Some(next) = redirect(&url, &fetched)? else {
                 return Ok(fetched);
             };
@@ -137,12 +161,7 @@ impl Fetcher {
     }
 
     /// One request to one of the addresses that `url` may mean.
-    async fn hop(
-        &self,
-        url: &Uri,
-        named_by: NamedBy,
-        accept: &'static str,
-    ) -> Result<Fetched, FetchError> {
+    async fn hop(&self, url: &Uri, named_by: NamedBy, ask: &Ask) -> Result<Fetched, FetchError> {
         let target = Target::of(url)?;
         if !target.secure && named_by == NamedBy::Peer {
             return Err(FetchError::NotHttps);
@@ -173,7 +192,7 @@ impl Fetcher {
         } else {
             None
         };
-        exchange::get(url, &target, &addresses, tls, accept, self.limits.body).await
+        exchange::run(url, &target, &addresses, tls, ask, self.limits.body).await
     }
 
     async fn client_config(&self) -> Result<Arc<ClientConfig>, FetchError> {
@@ -194,6 +213,17 @@ impl Fetcher {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::clone(self.http1.get_or_init(|| Arc::new(config))))
     }
+}
+
+/// What is asked of a place.
+enum Ask {
+    /// A document of this type.
+    Get { accept: &'static str },
+    /// To take a form.
+    Form {
+        form: Bytes,
+        authorization: Option<HeaderValue>,
+    },
 }
 
 /// Whom a URL means.
@@ -288,6 +318,16 @@ fn by_system(host: String, port: u16) -> Addresses {
             .map(|address| SocketAddr::new(address.ip(), port))
             .collect())
     })
+}
+
+/// What came back may hold a token.
+impl std::fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fetched")
+            .field("status", &self.status)
+            .field("length", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Fetcher {
