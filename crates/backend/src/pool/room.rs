@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use isthmus_credentials::Holder;
 use isthmus_exchange::{Error, ErrorKind, PrincipalId};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -98,7 +99,8 @@ impl Pool {
     /// Ends a conversation that was to end with its last use, if that was it.
     pub(super) fn retire_if_unused(self: &Arc<Self>, slot: &Arc<Slot>) {
         let used = || slot.leases.load(Ordering::Relaxed) > 0;
-        if !slot.retired.load(Ordering::Relaxed) || slot.is_stateless() || used() {
+        if !slot.retired.load(Ordering::Relaxed) || slot.serves_all_of(&Holder::Operator) || used()
+        {
             return;
         }
         let mut slots = lock(&self.slots);
@@ -112,7 +114,9 @@ impl Pool {
     }
 
     fn end(&self, slot: Arc<Slot>) {
-        if let Some(conversation) = slot.conversation() {
+        if let Some(conversation) = slot.conversation()
+            && !slot.ending.swap(true, Ordering::Relaxed)
+        {
             self.spawn(async move {
                 conversation.close().await;
                 drop(slot);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use isthmus_credentials::{Holder, Pass};
 use isthmus_exchange::{CapabilityFingerprint, Error, PrincipalId, Scope, ScopeId};
 use isthmus_protocol::{LogLevel, RawJson};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -16,6 +17,8 @@ use crate::state::Audience;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) owner: Owner,
+    /// Whose credentials it shows.
+    pub(super) holder: Holder,
     pub(super) capabilities: CapabilityFingerprint,
 }
 
@@ -34,6 +37,9 @@ pub(super) enum Owner {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) owner: Mutex<Owner>,
+    /// Whose credentials it shows, for as long as it lasts.
+    pub(super) holder: Holder,
+    pub(super) pass: Option<Pass>,
     /// What it declares.
     pub(super) capabilities: RawJson,
     /// In whose number it counts.
@@ -58,6 +64,8 @@ pub(super) struct Slot {
     pub(super) released: AtomicBool,
     /// Set when it is to end with its last use.
     pub(super) retired: AtomicBool,
+    /// Set when its conversation is being closed: that is done once.
+    pub(super) ending: AtomicBool,
     pub(super) leases: AtomicUsize,
     /// Milliseconds since the pool started.
     pub(super) last_used: AtomicU64,
@@ -88,11 +96,14 @@ impl Slot {
             capabilities,
             scope,
             principal,
+            pass,
         } = wish;
         Self {
             // What was opened for one call ends with it.
             retired: AtomicBool::new(matches!(key.owner, Owner::Call(_))),
             owner: Mutex::new(key.owner),
+            holder: key.holder,
+            pass,
             capabilities,
             principal: Mutex::new(principal),
             scope: Mutex::new(scope),
@@ -105,6 +116,7 @@ impl Slot {
             room: Mutex::default(),
             stateless: AtomicBool::new(false),
             released: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             leases: AtomicUsize::new(0),
             last_used: AtomicU64::new(now),
         }
@@ -121,10 +133,15 @@ impl Slot {
         self.stateless.load(Ordering::Relaxed)
     }
 
+    /// Whether it needs no session and shows what `holder` has: then one is enough.
+    pub(super) fn serves_all_of(&self, holder: &Holder) -> bool {
+        self.is_stateless() && self.holder == *holder
+    }
+
     /// Whether it is open and nobody uses it or hears anything through it.
     pub(super) fn is_idle(&self) -> bool {
         self.leases.load(Ordering::Relaxed) == 0
-            && !self.is_stateless()
+            && !self.serves_all_of(&Holder::Operator)
             && lock(&self.subscriptions).is_empty()
             && self.conversation().is_some()
     }
