@@ -29,6 +29,8 @@ pub struct Shared {
     pub background: Handle,
     /// The outbound HTTP client.
     pub egress: isthmus_egress::Client,
+    /// What the credentials for backends share.
+    pub credentials: isthmus_credentials::Shared,
     /// The gateway's own `Implementation` object: `clientInfo` towards backends.
     pub client_info: RawJson,
     /// What limits everything that comes from the network.
@@ -146,6 +148,11 @@ impl Backend {
     #[must_use]
     pub fn notices(&self) -> broadcast::Receiver<BackendNotice> {
         self.pool.notices()
+    }
+
+    /// Says that `caller` looks at what there is: more may be listed soon, if there is more for one who can do what it can.
+    pub fn expect(&self, caller: &Caller) {
+        self.pool.expect(caller);
     }
 
     /// Fetches everything the backend lists, all pages of all kinds, now.

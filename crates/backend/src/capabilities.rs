@@ -3,6 +3,8 @@
 //! `caller ∩ what we can bridge for its revision` (digest §3.1, MC-1, LC-2), written in one form whatever the client wrote,
 //! so that clients that can do the same share a conversation (trap 3).
 
+use std::collections::BTreeSet;
+
 use isthmus_exchange::{Attachment, Caller};
 use isthmus_protocol::{RawJson, Revision, object};
 
@@ -38,6 +40,35 @@ pub(crate) fn for_listing() -> RawJson {
 /// Whether a conversation that declared this is told of user interfaces.
 pub(crate) fn include_apps(declared: &RawJson) -> bool {
     object::member_at(declared, &["extensions", APPS]).is_some()
+}
+
+/// Whether `more` declares all that `less` declares of what a client can be asked, and something beyond.
+pub(crate) fn exceed(more: &RawJson, less: &RawJson) -> bool {
+    let (more, less) = (askable(more), askable(less));
+    more.len() > less.len() && less.is_subset(&more)
+}
+
+/// How much is declared of what a client can be asked.
+pub(crate) fn count(declared: &RawJson) -> usize {
+    askable(declared).len()
+}
+
+/// Kinds, and details of kinds, that a client can be asked; that it has roots is one, that they change is another.
+fn askable(declared: &RawJson) -> BTreeSet<(&'static str, String)> {
+    let mut all = BTreeSet::new();
+    for kind in ["elicitation", "sampling", "roots"] {
+        let Some(details) = object::member(declared, kind) else {
+            continue;
+        };
+        let details = object::members(&details).unwrap_or_default();
+        // An empty elicitation means forms (26:client/elicitation).
+        let none = if kind == "elicitation" { "form" } else { "" };
+        if details.is_empty() || kind != "elicitation" {
+            all.insert((kind, none.to_owned()));
+        }
+        all.extend(details.into_iter().map(|(detail, _)| (kind, detail)));
+    }
+    all
 }
 
 fn declare(caller: &Caller, for_a_session: bool) -> RawJson {

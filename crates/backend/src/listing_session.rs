@@ -130,7 +130,7 @@ impl ListingSession {
         let mut movable = self.pool.movable();
         loop {
             let closed = lease.conversation().closed();
-            self.replace(Some(lease));
+            self.replace(Some(lease.clone()));
             lease = loop {
                 tokio::select! {
                     () = closed.cancelled() => return,
@@ -138,7 +138,7 @@ impl ListingSession {
                         return closed.cancelled().await;
                     },
                 }
-                if let Some(better) = self.pool.move_listing() {
+                if let Some(better) = self.pool.move_listing(&lease) {
                     break Arc::new(better);
                 }
             };

@@ -18,6 +18,9 @@ pub trait AnyBackend: Send + Sync + fmt::Debug + 'static {
     /// Sends one request. Dropping the future or the reply cancels it.
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Result<Reply, Error>>;
 
+    /// Says that `caller` looks at what there is: some servers have more for clients that can be asked something.
+    fn expect(&self, _caller: &Caller) {}
+
     /// Fetches everything it lists, now.
     fn listing(self: Arc<Self>) -> BoxFuture<'static, Result<Arc<Listing>, Error>>;
 
@@ -60,6 +63,10 @@ impl AnyBackend for Backend {
 
     fn call(self: Arc<Self>, request: Request) -> BoxFuture<'static, Result<Reply, Error>> {
         Box::pin(async move { Self::call(&self, request).await })
+    }
+
+    fn expect(&self, caller: &Caller) {
+        self.expect(caller);
     }
 
     fn listing(self: Arc<Self>) -> BoxFuture<'static, Result<Arc<Listing>, Error>> {

@@ -27,6 +27,9 @@ pub(crate) async fn page(
         route.freshened().await;
     }
     let state = route.state();
+    for member in &state.members {
+        member.backend().expect(&request.caller);
+    }
     let view = state.view(&request.caller);
     let page = state.catalog.page(kind, cursor.as_deref(), view, keys);
     let result = page.map_err(|invalid| Error::invalid_params(invalid.to_string()))?;
