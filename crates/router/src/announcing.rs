@@ -21,6 +21,9 @@ use crate::live_route::LiveRoute;
 impl LiveRoute {
     /// Passes on what a backend said.
     pub(crate) fn deliver(self: &Arc<Self>, backend: &BackendName, notice: &BackendNotice) {
+        if let Notice::Task { id, .. } = &notice.notice {
+            self.tasks.said_of(backend, id);
+        }
         self.listeners.each(|listener| {
             let scope = &listener.caller.scope;
             if !notice.audience.includes(scope) {

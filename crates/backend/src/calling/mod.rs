@@ -5,6 +5,7 @@
 //! (`parking/`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use isthmus_exchange::{
     Attachment, BackendName, Caller, Continuation, Error, ErrorKind, Outcome, Reply, Request,
@@ -58,7 +59,7 @@ impl Backend {
         let (call, mut outgoing) = self.outgoing(request);
         let deadline = call
             .deadline
-            .unwrap_or_else(|| Instant::now() + self.settings().timeouts.call);
+            .unwrap_or_else(|| Instant::now() + self.patience(&call.method));
         let sending = async {
             match self.send(&call, outgoing.clone()).await {
                 Err(error) if answered_with(&error, code::HEADER_MISMATCH) => {
@@ -238,7 +239,7 @@ impl Backend {
         let patience = Patience {
             deadline,
             // A caller's own deadline is fixed; the backend's begins anew with each sign of progress.
-            extension: (call.deadline.is_none()).then_some(self.settings().timeouts.call),
+            extension: (call.deadline.is_none()).then(|| self.patience(&call.method)),
             timed_out: self.timed_out(),
         };
         let heard = Heard {
@@ -291,6 +292,11 @@ impl Backend {
                 item.kind == isthmus_exchange::ItemKind::Tool && Some(&item.key) == name.as_ref()
             })
             .map(|item| item.definition.clone()))
+    }
+
+    /// How long a request may take without a sign of life.
+    fn patience(&self, method: &Method) -> Duration {
+        tasks::patience(method).unwrap_or(self.settings().timeouts.call)
     }
 
     fn timed_out(&self) -> Error {

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use isthmus_exchange::{
     BackendName, Caller, Complete, CreatedTask, Error, ErrorKind, Outcome, Reply, Request, Step,
@@ -309,6 +310,15 @@ impl Tasks {
     }
 }
 
+/// How long a request about a task may take, if that is not as long as any other: the result of a task is waited for as long as
+/// the task takes, and whoever waits ends that by cancelling, or with its session.
+pub(crate) const fn patience(method: &Method) -> Option<Duration> {
+    match method {
+        Method::TasksResult => Some(LONGEST_TASK),
+        _ => None,
+    }
+}
+
 /// Whether a request about a task, of a caller that is not asked in place, may find the backend asking something.
 pub(crate) const fn may_ask(method: &Method) -> bool {
     matches!(method, Method::TasksGet)
@@ -403,6 +413,8 @@ fn is_insistence(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Answered { error, .. } if tasks::needs_extension(error))
 }
 
+/// How long a task is waited for.
+const LONGEST_TASK: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a backend of 2025-11-25 is asked to keep a task, when it is we who ask for one.
 const TTL_MS: u64 = 60 * 60 * 1_000;
 /// How many tools are remembered that insist on a task.

@@ -1,7 +1,8 @@
 //! Tells a listen how its tasks get on.
 //!
-//! A task is looked at as often as its backend wishes, until it ends. That works whatever kind the backend is of: pushes
-//! are optional in both. What is told is what `tasks/get` would have answered at that moment.
+//! A task is looked at as often as its backend wishes, and when the backend says something of it, until it ends. That works
+//! whatever kind the backend is of: pushes are optional in both. What is told is what `tasks/get` would have answered at that
+//! moment.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -9,12 +10,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use isthmus_backend::Parking;
-use isthmus_exchange::{Caller, Error, Outcome, Request, Subject};
+use isthmus_exchange::{BackendName, Caller, Error, Outcome, Request, Subject};
 use isthmus_protocol::object::assemble;
 use isthmus_protocol::tasks::Snapshot;
 use isthmus_protocol::{Method, RawJson};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 
+use super::ids;
 use super::target::target;
 use crate::calls;
 use crate::listener::Listener;
@@ -68,6 +72,10 @@ impl Looking {
         }) else {
             return;
         };
+        let Some(mut said) = route.upgrade().map(|route| route.tasks.follow()) else {
+            return;
+        };
+        let task = ids::unseal(self.states.keys(), caller.principal.id(), &id);
         loop {
             let snapshot = Snapshot::of(&seen);
             if snapshot
@@ -80,7 +88,12 @@ impl Looking {
             let pause = wish
                 .unwrap_or(USUAL_PAUSE)
                 .clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(SHORTEST_PAUSE).await;
+            let waiting = tokio::time::sleep(pause.saturating_sub(SHORTEST_PAUSE));
+            tokio::select! {
+                () = waiting => {}
+                () = said_of(&mut said, task.as_ref()) => {}
+            }
             let Some(live) = route.upgrade() else { return };
             let looked = self.look(live, caller.clone(), &id).await;
             let Some(listener) = listener.upgrade() else {
@@ -119,6 +132,20 @@ impl Looking {
         match reply.outcome().await? {
             Outcome::Complete(complete) => Ok(complete.result),
             _ => Err(Error::internal("a look at a task was no result")),
+        }
+    }
+}
+
+/// Waits until a backend says something of this task; for ever if it never does.
+async fn said_of(
+    said: &mut broadcast::Receiver<(BackendName, String)>,
+    task: Option<&(BackendName, String)>,
+) {
+    loop {
+        match said.recv().await {
+            Ok(of) if Some(&of) == task => return,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 }

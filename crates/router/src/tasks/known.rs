@@ -7,10 +7,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use isthmus_exchange::{BackendName, Scope, ScopeId};
+use tokio::sync::broadcast;
 
 /// The tasks that sessions on one route know.
-#[derive(Debug, Default)]
-pub(crate) struct KnownTasks(Mutex<HashMap<ScopeId, OfSession>>);
+#[derive(Debug)]
+pub(crate) struct KnownTasks {
+    sessions: Mutex<HashMap<ScopeId, OfSession>>,
+    said: broadcast::Sender<(BackendName, String)>,
+}
 
 #[derive(Debug, Default)]
 struct OfSession {
@@ -22,6 +26,15 @@ struct OfSession {
 struct Task {
     backend: BackendName,
     native: String,
+}
+
+impl Default for KnownTasks {
+    fn default() -> Self {
+        Self {
+            sessions: Mutex::default(),
+            said: broadcast::Sender::new(SAID),
+        }
+    }
 }
 
 impl KnownTasks {
@@ -71,16 +84,29 @@ impl KnownTasks {
         self.lock().get(&scope)?.texts.get(&task).cloned()
     }
 
+    /// Lets followers know that a backend said something of a task. Whoever falls behind looks a little later.
+    pub(crate) fn said_of(&self, backend: &BackendName, native: &str) {
+        // Nobody following is fine.
+        let _ = self.said.send((backend.clone(), native.to_owned()));
+    }
+
+    /// Follows of which tasks backends say something.
+    pub(crate) fn follow(&self) -> broadcast::Receiver<(BackendName, String)> {
+        self.said.subscribe()
+    }
+
     /// Forgets what a session knew.
     pub(crate) fn forget(&self, scope: ScopeId) {
         self.lock().remove(&scope);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ScopeId, OfSession>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// What backends said of tasks that a follower has not heard yet.
+const SAID: usize = 64;
 /// Tasks that one session knows at a time.
 const MOST: usize = 1_000;
 

@@ -346,3 +346,34 @@ async fn a_task_is_asked_for_only_where_that_is_offered() {
     }
     assert_eq!(*seen.lock().unwrap(), [true, false]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_of_which_its_backend_says_something_is_looked_at_early() {
+    let one = with_extension("one");
+    let status = Arc::new(Mutex::new("working"));
+    let now = status.clone();
+    makes_tasks(&one, move |_| {
+        let status = *now.lock().unwrap();
+        Ok(json!({"taskId": "1", "status": status, "pollIntervalMs": 60_000}))
+    });
+    let (router, stage) = router([&one]);
+    router.wait_ready().await;
+    let anna = stateless_as("anna");
+    let task = created(&stage, &anna, "one__work").await;
+    let id = task["taskId"].as_str().unwrap();
+    let (_, mut reply) = listen(&stage, &anna, following(&[id])).await;
+    next_notice(&mut reply).await;
+    *status.lock().unwrap() = "cancelled";
+    settle().await;
+    let begun = tokio::time::Instant::now();
+    let notice = Notice::Task {
+        id: "1".to_owned(),
+        params: raw(&json!({"taskId": "1", "status": "cancelled"})),
+    };
+    one.says(Audience::Everyone, notice);
+    let Notice::Task { params, .. } = next_notice(&mut reply).await else {
+        panic!("nothing of a task")
+    };
+    assert_eq!(value(&params)["status"], "cancelled");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(1));
+}
