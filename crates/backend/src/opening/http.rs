@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Uri};
 use isthmus_config::{BackendTls, HttpWire, Secret, SseWire};
+use isthmus_credentials::{Credentials, Pass};
 use isthmus_egress::{Client, TlsSettings, UnusableTls};
 use isthmus_exchange::{BackendName, BoxFuture, Error, ErrorKind, Fault};
 use isthmus_protocol::RawJson;
@@ -31,6 +32,7 @@ pub(super) struct HttpOpener(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     endpoint: Arc<Endpoint>,
+    credentials: Option<Arc<Credentials>>,
     verdict: DatedVerdict,
     background: Handle,
     start: Duration,
@@ -87,6 +89,13 @@ impl HttpOpener {
         verdict: DatedVerdict,
         shared: &Shared,
     ) -> Result<Self, Error> {
+        let credentials = match (&settings.credentials, urls.first()) {
+            (Some(written), Some(url)) => {
+                let shared = &shared.credentials;
+                Some(Credentials::new(name, written, url, shared)?)
+            }
+            _ => None,
+        };
         let endpoint = Endpoint::new(EndpointSettings {
             backend: name.clone(),
             urls,
@@ -118,6 +127,7 @@ impl HttpOpener {
         };
         Ok(Self(Arc::new(Inner {
             endpoint,
+            credentials,
             verdict,
             background: shared.background.clone(),
             start: settings.timeouts.start,
@@ -174,8 +184,26 @@ impl Open for HttpOpener {
         &self,
         capabilities: RawJson,
     ) -> BoxFuture<'static, Result<Arc<dyn Conversation>, Error>> {
+        self.open_showing(capabilities, None)
+    }
+
+    fn open_showing(
+        &self,
+        capabilities: RawJson,
+        pass: Option<Pass>,
+    ) -> BoxFuture<'static, Result<Arc<dyn Conversation>, Error>> {
         let inner = self.0.clone();
-        Box::pin(async move { inner.open(&capabilities).await })
+        Box::pin(async move {
+            let endpoint = match pass {
+                None => inner.endpoint.clone(),
+                pass => inner.endpoint.showing(pass),
+            };
+            inner.open(&endpoint, &capabilities).await
+        })
+    }
+
+    fn credentials(&self) -> Option<&Arc<Credentials>> {
+        self.0.credentials.as_ref()
     }
 
     fn evidence(&self) -> &'static str {
@@ -208,10 +236,14 @@ impl Inner {
         }
     }
 
-    async fn open(&self, capabilities: &RawJson) -> Result<Arc<dyn Conversation>, Error> {
+    async fn open(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        capabilities: &RawJson,
+    ) -> Result<Arc<dyn Conversation>, Error> {
         let deadline = Instant::now() + self.start;
         loop {
-            let opened = self.open_once(capabilities).await;
+            let opened = self.open_once(endpoint, capabilities).await;
             let Err(error) = &opened else { return opened };
             self.verdict.doubt();
             // A process of ours may need a moment until it listens; somebody else's server gets one try.
@@ -224,16 +256,20 @@ impl Inner {
         }
     }
 
-    async fn open_once(&self, capabilities: &RawJson) -> Result<Arc<dyn Conversation>, Error> {
+    async fn open_once(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        capabilities: &RawJson,
+    ) -> Result<Arc<dyn Conversation>, Error> {
         match self.verdict.speech() {
-            Some(Speech::Stateful) => Ok(StatefulHttp::open(&self.endpoint, capabilities).await?),
-            Some(Speech::Stateless) => Ok(StatelessHttp::open(&self.endpoint).await?),
-            Some(Speech::Sse) => self.open_sse(capabilities).await,
-            None => match detect(&self.endpoint, capabilities).await {
+            Some(Speech::Stateful) => Ok(StatefulHttp::open(endpoint, capabilities).await?),
+            Some(Speech::Stateless) => Ok(StatelessHttp::open(endpoint).await?),
+            Some(Speech::Sse) => self.open_sse(endpoint, capabilities).await,
+            None => match detect(endpoint, capabilities).await {
                 Detected::Stateless(facts) => {
                     self.verdict
                         .found(Speech::Stateless, "answered server/discover");
-                    Ok(StatelessHttp::new(&self.endpoint, facts))
+                    Ok(StatelessHttp::new(endpoint, facts))
                 }
                 Detected::Stateful(conversation) => {
                     self.verdict
@@ -243,22 +279,26 @@ impl Inner {
                 Detected::Sse => {
                     self.verdict
                         .found(Speech::Sse, "offered an event stream with an endpoint");
-                    self.open_sse(capabilities).await
+                    self.open_sse(endpoint, capabilities).await
                 }
                 Detected::Inconclusive(error) => Err(error),
             },
         }
     }
 
-    async fn open_sse(&self, capabilities: &RawJson) -> Result<Arc<dyn Conversation>, Error> {
+    async fn open_sse(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        capabilities: &RawJson,
+    ) -> Result<Arc<dyn Conversation>, Error> {
         let opening = crate::duplex::Opening {
-            client_info: self.endpoint.client_info().clone(),
+            client_info: endpoint.client_info().clone(),
             capabilities: capabilities.clone(),
             deadline: Instant::now() + self.start,
             most_in_flight: self.most_in_flight,
-            habit: self.endpoint.habit(),
+            habit: endpoint.habit(),
         };
-        let pipe = sse::connect(&self.endpoint).await?;
+        let pipe = sse::connect(endpoint).await?;
         let conversation =
             crate::duplex::StatefulDuplex::open(pipe, &opening, &self.background).await?;
         Ok(Arc::new(conversation))

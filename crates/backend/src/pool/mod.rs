@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use isthmus_credentials::{Credentials, Holder, Pass};
 use isthmus_exchange::{
     BackendName, BoxFuture, Caller, CapabilityFingerprint, Error, ErrorKind, ItemKind, Notice,
     PrincipalId, Scope,
@@ -42,6 +43,21 @@ pub(crate) trait Open: Send + Sync + std::fmt::Debug {
         &self,
         capabilities: RawJson,
     ) -> BoxFuture<'static, Result<Arc<dyn Conversation>, Error>>;
+
+    /// The same for a backend to which something is shown: `pass`, with every request of the conversation.
+    fn open_showing(
+        &self,
+        capabilities: RawJson,
+        pass: Option<Pass>,
+    ) -> BoxFuture<'static, Result<Arc<dyn Conversation>, Error>> {
+        debug_assert!(pass.is_none(), "whoever has credentials shows them");
+        self.open(capabilities)
+    }
+
+    /// What is shown to the backend.
+    fn credentials(&self) -> Option<&Arc<Credentials>> {
+        None
+    }
 
     /// How the era was found out, for people.
     fn evidence(&self) -> &'static str;
@@ -151,16 +167,16 @@ impl Pool {
     ///
     /// Why none can be opened; `Overloaded` if there are too many, all of them in use.
     pub(crate) async fn acquire(self: &Arc<Self>, caller: &Caller) -> Result<Lease, Error> {
-        let wish = self.wish_of(caller);
+        let wish = self.wish_of(caller)?;
         self.opened_to_list(&wish.key).await;
         self.fulfil(&wish).await
     }
 
     /// The conversation of `caller` if it is open.
     pub(crate) fn existing(self: &Arc<Self>, caller: &Caller) -> Option<Lease> {
-        let key = self.wish_of(caller).key;
+        let key = self.wish_of(caller).ok()?.key;
         let slots = lock(&self.slots);
-        let serves_all = || slots.values().find(|slot| slot.is_stateless());
+        let serves_all = || slots.values().find(|slot| slot.serves_all_of(&key.holder));
         let slot = slots.get(&key).or_else(serves_all)?.clone();
         let open = slot.conversation();
         let conversation = open.filter(|open| !open.closed().is_cancelled())?;
@@ -168,14 +184,22 @@ impl Pool {
         Some(Lease { hold, conversation })
     }
 
-    fn wish_of(&self, caller: &Caller) -> Wish {
+    /// # Errors
+    ///
+    /// There is nothing to show for this caller.
+    fn wish_of(&self, caller: &Caller) -> Result<Wish, Error> {
+        let (holder, pass) = match self.opener.credentials() {
+            Some(credentials) => credentials.of_caller(&caller.principal)?,
+            None => (Holder::Operator, None),
+        };
         let capabilities = if self.may_ask() {
             declared_for(caller)
         } else {
             RawJson::empty_object()
         };
         let key = Key {
-            owner: self.owner_for(caller),
+            owner: self.owner_for(caller, &holder),
+            holder,
             capabilities: CapabilityFingerprint::of(&capabilities),
         };
         let scope = matches!(key.owner, Owner::Scope(_)).then(|| caller.scope.clone());
@@ -183,12 +207,13 @@ impl Pool {
             Owner::Everyone | Owner::Listing => None,
             _ => Some(caller.principal.id().clone()),
         };
-        Wish {
+        Ok(Wish {
             key,
             capabilities,
             scope,
             principal,
-        }
+            pass,
+        })
     }
 
     async fn fulfil(self: &Arc<Self>, wish: &Wish) -> Result<Lease, Error> {
@@ -214,8 +239,12 @@ impl Pool {
         ))
     }
 
-    fn owner_for(&self, caller: &Caller) -> Owner {
+    fn owner_for(&self, caller: &Caller, holder: &Holder) -> Owner {
         match self.settings.sharing {
+            // What acts for one caller is nobody else's, whatever is said elsewhere.
+            Sharing::Shared if *holder != Holder::Operator => {
+                Owner::Principal(caller.principal.id().clone())
+            }
             Sharing::PerClient if caller.scope.is_session() => Owner::Scope(caller.scope.id()),
             Sharing::PerClient | Sharing::PerPrincipal => {
                 Owner::Principal(caller.principal.id().clone())
@@ -233,7 +262,10 @@ impl Pool {
             return Ok(Hold::new(slot.clone(), self.clone()));
         }
         // Without sessions there is nothing to keep apart: one conversation serves everybody.
-        if let Some(slot) = slots.values().find(|slot| slot.is_stateless()) {
+        if let Some(slot) = slots
+            .values()
+            .find(|slot| slot.serves_all_of(&wish.key.holder))
+        {
             return Ok(Hold::new(slot.clone(), self.clone()));
         }
         if wish.key.owner == Owner::Listing
@@ -267,7 +299,14 @@ impl Pool {
         let mut unasked = conversation.notices();
         if conversation.facts().revision.era() == Era::Stateless {
             slot.stateless.store(true, Ordering::Relaxed);
-            *lock(&slot.owner) = Owner::Everyone;
+            match slot.holder.principal_id() {
+                None => *lock(&slot.owner) = Owner::Everyone,
+                Some(principal) => {
+                    *lock(&slot.owner) = Owner::Principal(principal.clone());
+                    lock(&slot.scope).take();
+                    slot.retired.store(false, Ordering::Relaxed);
+                }
+            }
         }
         slot.stage.send_replace(Stage::Open(conversation));
         // Whoever wanted it may have gone while it was being opened.
@@ -304,7 +343,8 @@ impl Pool {
     async fn open(&self, slot: &Slot) -> Result<Arc<dyn Conversation>, Error> {
         let room = self.enter().await?;
         *lock(&slot.room) = Some(room);
-        self.opener.open(slot.capabilities.clone()).await
+        let (capabilities, pass) = (slot.capabilities.clone(), slot.pass.clone());
+        self.opener.open_showing(capabilities, pass).await
     }
 
     /// Gives what was subscribed through an ended conversation a new one that knows what the old one knew, unless its client
@@ -318,11 +358,13 @@ impl Pool {
         let wish = Wish {
             key: Key {
                 owner,
+                holder: slot.holder.clone(),
                 capabilities: CapabilityFingerprint::of(&slot.capabilities),
             },
             capabilities: slot.capabilities.clone(),
             scope: lock(&slot.scope).clone(),
             principal: lock(&slot.principal).clone(),
+            pass: slot.pass.clone(),
         };
         let Ok(lease) = self.fulfil(&wish).await else {
             // The backend is gone; the router subscribes again when it is back.
@@ -434,4 +476,6 @@ struct Wish {
     scope: Option<Arc<Scope>>,
     /// Whose it is; counted.
     principal: Option<PrincipalId>,
+    /// What it shows.
+    pass: Option<Pass>,
 }

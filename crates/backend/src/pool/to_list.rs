@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use isthmus_credentials::Holder;
 use isthmus_exchange::{Caller, CapabilityFingerprint, Error, PrincipalId};
 use isthmus_protocol::RawJson;
 use tokio::sync::watch;
@@ -27,11 +28,17 @@ impl Pool {
     /// Why there is none.
     pub(crate) async fn acquire_listing(self: &Arc<Self>) -> Result<Lease, Error> {
         let capabilities = capabilities::for_listing();
+        // What one caller has access to is nobody else's listing.
+        let own = self
+            .opener
+            .credentials()
+            .map(|credentials| credentials.own());
         let wish = Wish {
             key: listing_key(),
             capabilities,
             scope: None,
             principal: None,
+            pass: own.and_then(|(_, pass)| pass),
         };
         self.fulfil(&wish).await
     }
@@ -77,7 +84,21 @@ impl Pool {
         if !shared || lock(&self.lists_apps).is_none() {
             return;
         }
-        let wish = self.wish_of(caller);
+        let Ok(mut wish) = self.wish_of(caller) else {
+            return;
+        };
+        // What one caller is shown with its own credentials is not for others to see.
+        if wish.key.holder != Holder::Operator {
+            return;
+        }
+        if !wish.key.owner.lasts() {
+            if self.settings.processes {
+                return;
+            }
+            // Its own session is not listed by; another one that costs no process may be.
+            wish.key.owner = Owner::Principal(caller.principal.id().clone());
+            wish.scope = None;
+        }
         let known = {
             let slots = lock(&self.slots);
             let sees_it = |slot: &Arc<Slot>| {
@@ -86,7 +107,7 @@ impl Pool {
             let mut lasting = slots.iter().filter(|(key, _)| key.owner.lasts());
             lasting.any(|(_, slot)| sees_it(slot))
         };
-        if known || !wish.key.owner.lasts() {
+        if known {
             return;
         }
         let pool = self.clone();
@@ -115,7 +136,10 @@ impl Pool {
     pub(super) async fn opened_to_list(&self, key: &Key) {
         let opening = {
             let slots = lock(&self.slots);
-            if slots.contains_key(key) || slots.values().any(|slot| slot.is_stateless()) {
+            if key.holder != Holder::Operator
+                || slots.contains_key(key)
+                || slots.values().any(|slot| slot.serves_all_of(&key.holder))
+            {
                 return;
             }
             let listing = slots.get(&listing_key());
@@ -152,7 +176,8 @@ impl Pool {
     fn adoptable(&self, key: &Key) -> bool {
         let nothing = CapabilityFingerprint::of(&RawJson::empty_object());
         let no_apps = *lock(&self.lists_apps) != Some(true);
-        key.owner.lasts()
+        key.holder == Holder::Operator
+            && key.owner.lasts()
             && (key.capabilities == listing_key().capabilities
                 || (key.capabilities == nothing && no_apps))
     }
@@ -165,7 +190,8 @@ impl Pool {
             let conversation = slot.conversation();
             let lives = conversation.is_none_or(|open| !open.closed().is_cancelled());
             let sees_all = no_apps || capabilities::include_apps(&slot.capabilities);
-            key.owner != Owner::Listing && key.owner.lasts() && lives && sees_all
+            let own = key.holder == Holder::Operator && key.owner != Owner::Listing;
+            own && key.owner.lasts() && lives && sees_all
         };
         let suitable = slots.iter().filter(suits);
         let (_, slot) = suitable.max_by_key(|(_, slot)| capabilities::count(&slot.capabilities))?;
@@ -176,6 +202,7 @@ impl Pool {
 fn listing_key() -> Key {
     Key {
         owner: Owner::Listing,
+        holder: Holder::Operator,
         capabilities: CapabilityFingerprint::of(&capabilities::for_listing()),
     }
 }

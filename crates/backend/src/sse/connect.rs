@@ -80,7 +80,7 @@ async fn open_unlimited(endpoint: &Endpoint) -> Result<(EventStream, Uri), Error
             Bytes::new(),
         )
         .await;
-    let response = sent.map_err(|error| Failure::egress(backend, error).error)?;
+    let response = sent.map_err(|error| Failure::not_answered(backend, error).error)?;
     if !response.status().is_success() {
         return Err(status(backend, response.status(), response.headers()));
     }
@@ -194,7 +194,7 @@ async fn post(
         // The session was on the stream; who is asked to post to another one knows nothing of it.
         Ok(response) if response.status() == StatusCode::NOT_FOUND => session_gone(backend),
         Ok(response) => status(backend, response.status(), response.headers()),
-        Err(error) => Failure::egress(backend, error).error,
+        Err(error) => Failure::not_answered(backend, error).error,
     };
     tracing::debug!(%backend, %error, "a message was not taken");
     if let Some(request) = message.request {

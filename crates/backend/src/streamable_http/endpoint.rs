@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use isthmus_config::Secret;
+use isthmus_credentials::{Pass, Verdict};
 use isthmus_egress::{Client, EgressError, RequestBody, ResponseBody};
 use isthmus_exchange::{BackendName, Error, Fault};
 use isthmus_protocol::RawJson;
@@ -60,6 +61,26 @@ pub(crate) struct Endpoint {
     client_info: RawJson,
     limits: Limits,
     habit: Habit,
+    /// Shown with every request.
+    pass: Option<Pass>,
+}
+
+/// Why no response came.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotAnswered {
+    /// The backend could not be reached, or broke off.
+    #[error(transparent)]
+    Egress(EgressError),
+    /// There is nothing to show to it, or it wants something else: the request was not taken.
+    #[error(transparent)]
+    Credentials(Error),
+}
+
+impl NotAnswered {
+    /// Whether nothing was sent.
+    fn never_left(&self) -> bool {
+        matches!(self, Self::Egress(error) if error.never_left())
+    }
 }
 
 impl Endpoint {
@@ -85,7 +106,24 @@ impl Endpoint {
             client_info: settings.client_info,
             limits: settings.limits,
             habit: Habit::default(),
+            pass: None,
         }))
+    }
+
+    /// The same endpoint, to which `pass` is shown.
+    pub(crate) fn showing(&self, pass: Option<Pass>) -> Arc<Self> {
+        Arc::new(Self {
+            backend: self.backend.clone(),
+            urls: self.urls.clone(),
+            turn: AtomicUsize::new(self.turn.load(Ordering::Relaxed)),
+            headers: self.headers.clone(),
+            client: self.client.clone(),
+            background: self.background.clone(),
+            client_info: self.client_info.clone(),
+            limits: self.limits,
+            habit: self.habit.clone(),
+            pass,
+        })
     }
 
     /// Whose endpoint it is.
@@ -137,7 +175,7 @@ impl Endpoint {
         url: &Uri,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Result<Response<ResponseBody>, EgressError> {
+    ) -> Result<Response<ResponseBody>, NotAnswered> {
         self.send(http::Method::POST, url, headers, body).await
     }
 
@@ -173,7 +211,7 @@ impl Endpoint {
                 Err(error) if left > 0 && error.never_left() => {
                     tracing::debug!(backend = %self.backend, %error, "trying the next replica");
                 }
-                Err(error) => return Err(Failure::egress(&self.backend, error)),
+                Err(error) => return Err(Failure::not_answered(&self.backend, error)),
             }
         }
         Err(Failure::refused(Error::internal(
@@ -181,8 +219,45 @@ impl Endpoint {
         )))
     }
 
-    /// Sends one request of any method.
+    /// Sends one request of any method, with what is to be shown. One that is refused for what was shown is sent once more
+    /// if something else can be shown.
     pub(crate) async fn send(
+        &self,
+        method: http::Method,
+        url: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<ResponseBody>, NotAnswered> {
+        let Some(pass) = &self.pass else {
+            let sent = self.send_as_is(method, url, headers, body).await;
+            return sent.map_err(NotAnswered::Egress);
+        };
+        let mut shown = pass.show().await.map_err(NotAnswered::Credentials)?;
+        for again in [false, true] {
+            let mut headers = headers.clone();
+            shown.put_into(&mut headers);
+            let sent = self.send_as_is(method.clone(), url, headers, body.clone());
+            let response = sent.await.map_err(NotAnswered::Egress)?;
+            let status = response.status();
+            if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                return Ok(response);
+            }
+            match pass.refused(&shown, status, response.headers(), again) {
+                Verdict::Stands => return Ok(response),
+                Verdict::GiveUp(error) => return Err(NotAnswered::Credentials(error)),
+                Verdict::Retry => {
+                    drop(response);
+                    let instead = pass.show_instead(&shown).await;
+                    shown = instead.map_err(NotAnswered::Credentials)?;
+                }
+            }
+        }
+        // Never: the second answer stands, or is given up on.
+        let text = "a request was refused and sent again without end";
+        Err(NotAnswered::Credentials(Error::internal(text)))
+    }
+
+    async fn send_as_is(
         &self,
         method: http::Method,
         url: &Uri,

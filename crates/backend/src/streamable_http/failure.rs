@@ -8,6 +8,8 @@ use http::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use isthmus_egress::EgressError;
 use isthmus_exchange::{BackendName, Error, ErrorKind, Fault};
 
+use super::endpoint::NotAnswered;
+
 /// An error, and whether the backend may be at work on the request all the same.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -38,8 +40,16 @@ impl Failure {
         }
     }
 
+    /// No response came, for whatever reason.
+    pub(crate) fn not_answered(backend: &BackendName, error: NotAnswered) -> Self {
+        match error {
+            NotAnswered::Egress(error) => Self::egress(backend, error),
+            NotAnswered::Credentials(error) => Self::refused(error),
+        }
+    }
+
     /// No response came.
-    pub(crate) fn egress(backend: &BackendName, error: EgressError) -> Self {
+    fn egress(backend: &BackendName, error: EgressError) -> Self {
         let unreachable = matches!(error, EgressError::Connect { .. });
         let may_run = !error.never_left();
         let text = format!("`{backend}` is not reachable: {error}");

@@ -185,7 +185,7 @@ impl Session {
             .endpoint
             .post(&self.url, self.headers.post.clone(), body)
             .await
-            .map_err(|error| Failure::egress(self.backend(), error))?;
+            .map_err(|error| Failure::not_answered(self.backend(), error))?;
         answer::read(self.backend(), response, self.endpoint.limits()).await
     }
 
@@ -203,7 +203,7 @@ impl Session {
             .send(http::Method::GET, &self.url, headers, Bytes::new())
             .await;
         let response = sent.map_err(|error| {
-            let failure = Failure::egress(self.backend(), error);
+            let failure = Failure::not_answered(self.backend(), error);
             Unopened::Later {
                 error: failure.error,
                 unreachable: failure.unreachable,

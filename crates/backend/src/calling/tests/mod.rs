@@ -145,6 +145,13 @@ impl Fixture {
         let shared = Shared {
             background: Handle::current(),
             egress: isthmus_egress::Client::new(isthmus_egress::ClientSettings::default()),
+            credentials: isthmus_credentials::Shared {
+                fetcher: isthmus_egress::Fetcher::new(
+                    Vec::new(),
+                    isthmus_egress::FetchLimits::default(),
+                ),
+                background: Handle::current(),
+            },
             client_info: raw(&json!({})),
             bounds,
             parking: parking.clone(),
