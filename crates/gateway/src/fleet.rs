@@ -52,7 +52,12 @@ impl Fleet {
             slots: egress_slots,
             ..isthmus_egress::ClientSettings::default()
         });
+        let fetcher = Fetcher::new(Vec::new(), FetchLimits::default());
         let shared = Shared {
+            credentials: isthmus_credentials::Shared {
+                fetcher: fetcher.clone(),
+                background: background.clone(),
+            },
             background: background.clone(),
             egress,
             client_info: own_info(),
@@ -62,7 +67,6 @@ impl Fleet {
             strangers: strangers(config),
         };
         let parking = shared.parking.clone();
-        let fetcher = Fetcher::new(Vec::new(), FetchLimits::default());
         let fleet = Self {
             shared,
             authenticators: Authenticators::new(fetcher, background.clone()),
