@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod hostile;
 mod issuer;
 mod keys_over_http;
 mod table;
