@@ -205,9 +205,11 @@ impl State {
         let running = self.candidates();
         let running = running.filter(|call| call.request.is_some() && call.task.is_none());
         let busy = running.filter(|call| !call.waits).count();
-        while busy > 1 {
+        loop {
             let mut held = self.open.iter_mut().filter(|open| open.held.is_some());
-            let Some(oldest) = held.next() else { break };
+            let Some(oldest) = held.next().filter(|_| busy > 1) else {
+                break;
+            };
             if 1 + held.count() < busy {
                 return;
             }
@@ -447,5 +449,18 @@ impl Wish {
 
     const fn goes_on(&self) -> bool {
         matches!(self, Self::GoOn { .. })
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// Whether the call `key` has left the backend to others.
+    pub(super) fn waits(&self, key: u64) -> bool {
+        let call = self.candidates().find(|call| call.key == key);
+        call.is_some_and(|call| call.waits)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.queue.is_empty() && self.open.is_empty()
     }
 }
