@@ -134,3 +134,40 @@ async fn a_task_is_found_again_although_each_call_has_a_session_of_its_own() {
     let looked = workshop.backend.saw("tasks/result").await.session;
     assert_eq!(made, looked);
 }
+
+#[tokio::test]
+async fn nothing_waits_at_the_backend_for_a_task_that_is_over() {
+    let (workshop, _gateway, client) = fixture().await;
+    let left = task_of(&client, "b__ask").await;
+    until(&client, &left, "input_required").await;
+    workshop.backend.runs(1).await;
+    client.result("tasks/cancel", json!({"taskId": left})).await;
+    workshop.backend.runs(0).await;
+    let done = task_of(&client, "b__ask").await;
+    for key in ["name", "colour"] {
+        let task = until(&client, &done, "input_required").await;
+        let open = task["inputRequests"].as_object().unwrap();
+        let used = open.keys().next().unwrap();
+        let update = json!({"taskId": done, "inputResponses": {used: accepted(key, "x")}});
+        client.result("tasks/update", update).await;
+    }
+    until(&client, &done, "completed").await;
+    workshop.backend.runs(0).await;
+}
+
+#[tokio::test]
+async fn a_question_that_was_open_when_the_gateway_ended_is_asked_again() {
+    let (workshop, gateway, client) = fixture().await;
+    let id = task_of(&client, "b__ask").await;
+    let before = until(&client, &id, "input_required").await;
+    let gateway = gateway.killed_and_started_again(&workshop.fleet());
+    let client = with_extension(&gateway);
+    let after = until(&client, &id, "input_required").await;
+    let key = |task: &Value| {
+        let open = task["inputRequests"].as_object().unwrap();
+        open.keys().next().unwrap().clone()
+    };
+    assert_ne!(key(&before), key(&after));
+    let update = json!({"taskId": id, "inputResponses": {key(&after): accepted("name", "x")}});
+    client.result("tasks/update", update).await;
+}
