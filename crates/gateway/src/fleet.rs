@@ -11,7 +11,7 @@ use isthmus_backend::{Backend, Parking, Shared};
 use isthmus_config::Config;
 use isthmus_egress::{FetchLimits, Fetcher};
 use isthmus_exchange::{AllAllowed, Caller, RouteName};
-use isthmus_policy::{Authenticators, Door, Doors};
+use isthmus_policy::{Authenticators, Door, Doors, compile_authorization};
 use isthmus_protocol::RawJson;
 use isthmus_router::{AnyBackend, Reloaded, Router};
 use isthmus_seal::SealKeys;
@@ -25,8 +25,18 @@ use crate::stack::front_stack;
 pub(crate) struct Fleet {
     shared: Shared,
     router: Router,
-    authenticators: Authenticators,
+    /// `None`: nobody is asked who he is.
+    authenticators: Option<Authenticators>,
     doors: ArcSwap<Doors>,
+}
+
+/// Who uses a fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Users {
+    /// Whoever comes to its listeners, and is asked there who he is.
+    Callers,
+    /// The one who has started it. No listener is served, and nobody's keys are fetched.
+    Own,
 }
 
 /// The gateway's own `Implementation` object.
@@ -47,6 +57,7 @@ impl Fleet {
         background: Handle,
         egress_slots: usize,
         keys: Arc<SealKeys>,
+        users: Users,
     ) -> anyhow::Result<Self> {
         let egress = isthmus_egress::Client::new(isthmus_egress::ClientSettings {
             slots: egress_slots,
@@ -67,9 +78,12 @@ impl Fleet {
             strangers: strangers(config),
         };
         let parking = shared.parking.clone();
+        let authenticators = (users == Users::Callers).then(|| {
+                Authenticators::new(fetcher, background.clone())
+        });
         let fleet = Self {
             shared,
-            authenticators: Authenticators::new(fetcher, background.clone()),
+            authenticators,
             doors: ArcSwap::default(),
             router: Router::new(keys, parking, background),
         };
@@ -81,13 +95,17 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// If a new backend or an authenticator cannot be made; then nothing has changed.
+    /// If a rule cannot be compiled, or a new backend or an authenticator cannot be made; then nothing has changed.
     pub(crate) fn apply(&self, config: &Config) -> anyhow::Result<Reloaded> {
-        let doors = self.authenticators.assemble(config)?;
+        let doors = match &self.authenticators {
+            Some(authenticators) => authenticators.assemble(config)?,
+            None => Doors::default(),
+        };
+        let authorizations = compile_authorization(config)?;
         let reloaded = self.router.reload(
             &config.routes,
             &config.backends,
-            |_| Arc::new(AllAllowed),
+            |route| authorizations.of(route),
             |settings| {
                 Backend::start(settings.clone(), &self.shared)
                     .map(|backend| backend as Arc<dyn AnyBackend>)

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::fleet::{Fleet, own_info};
+use crate::fleet::{Fleet, Users, own_info};
 use crate::listening::{self, Inherited};
 use crate::reload::Reloads;
 use crate::runtimes::{self, Cores, Serve};
@@ -75,7 +75,7 @@ async fn run(
         .map(|listener| inherited.bind(listener))
         .collect::<Result<_, _>>()?;
     let doors = tls::Prepared::of(&config)?.into_doors();
-    let (fleet, clients) = start(&config, runtimes::core_count() + 1)?;
+    let (fleet, clients) = start(&config, runtimes::core_count() + 1, Users::Callers)?;
     let mut ends = Ends::listen()?;
     let mut watch = Watch::start(&config.files)?;
     let accepting = CancellationToken::new();
@@ -143,7 +143,7 @@ async fn run(
 }
 
 async fn run_stdio(path: &Path, config: Config, route: &str) -> anyhow::Result<()> {
-    let (fleet, clients) = start(&config, 1)?;
+    let (fleet, clients) = start(&config, 1, Users::Own)?;
     let face_of = |config: &Config| {
         config
             .route(route)
@@ -187,7 +187,11 @@ async fn run_stdio(path: &Path, config: Config, route: &str) -> anyhow::Result<(
 }
 
 /// Starts the fleet and what all clients share.
-fn start(config: &Config, egress_slots: usize) -> anyhow::Result<(Arc<Fleet>, Arc<Clients>)> {
+fn start(
+    config: &Config,
+    egress_slots: usize,
+    users: Users,
+) -> anyhow::Result<(Arc<Fleet>, Arc<Clients>)> {
     let background = Handle::current();
     // The first session would wait for it otherwise. It ends by itself, long before anything depends on that.
     drop(background.spawn_blocking(isthmus_seal::warm_up));
@@ -197,6 +201,7 @@ fn start(config: &Config, egress_slots: usize) -> anyhow::Result<(Arc<Fleet>, Ar
         background.clone(),
         egress_slots,
         keys.clone(),
+        users,
     )?);
     let bounds = &config.bounds;
     let limits = SessionLimits {

@@ -20,6 +20,8 @@ pub(crate) fn load(argument: Option<&Path>) -> Result<(PathBuf, Config), Failure
         .map_err(|missing| Failure::Config(missing.to_string()))?;
     let config = isthmus_config::load(&path)
         .map_err(|complaints| Failure::Config(complaints.to_string()))?;
+    isthmus_policy::compile_authorization(&config)
+        .map_err(|complaints| Failure::Config(complaints.to_string()))?;
     isthmus_policy::check(&config).map_err(|mistake| Failure::Config(mistake.to_string()))?;
     Ok((path, config))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use isthmus_backend::BackendNotice;
 use isthmus_catalog::prefixed_uri;
-use isthmus_exchange::{BackendName, Notice, ScopeId};
+use isthmus_exchange::{BackendName, Decision, Notice, ScopeId};
 use isthmus_protocol::object::ObjectEdit;
 use isthmus_protocol::{RawJson, tasks};
 
@@ -17,6 +17,7 @@ use crate::any_backend::AnyBackend;
 use crate::exposed_uri::ExposedUri;
 use crate::listener::{Listener, Update};
 use crate::live_route::LiveRoute;
+use crate::tasks::MadeBy;
 
 impl LiveRoute {
     /// Passes on what a backend said.
@@ -49,14 +50,29 @@ impl LiveRoute {
                 }
                 Notice::Task { id, params } => {
                     // A session hears of the tasks that it was told of before.
-                    if follows && let Some(known) = self.tasks.known(scope.id(), backend, id) {
-                        let params = tasks::with_task_id(params, &known);
-                        listener.task(known, params);
+                    if follows
+                        && let Some(known) = self.tasks.known(scope.id(), backend, id)
+                        && self.may_follow(listener, backend, known.made_by.as_ref())
+                    {
+                        let params = tasks::with_task_id(params, &known.text);
+                        listener.task(known.text, params);
                     }
                 }
                 Notice::ListChanged(_) => {}
             }
         });
+    }
+
+    fn may_follow(
+        &self,
+        listener: &Listener,
+        backend: &BackendName,
+        made_by: Option<&MadeBy>,
+    ) -> bool {
+        let decision = self
+            .state()
+            .task_decision(&listener.caller, backend, made_by);
+        decision == Decision::Allow
     }
 
     fn deliver_update(
@@ -82,7 +98,8 @@ impl LiveRoute {
         let state = self.state();
         // A part of what is watched may be hidden from who watches it.
         let view = state.view(caller);
-        if state.catalog.locate_link(backend, uri, view).is_none() {
+        let shown = state.catalog.locate_link(backend, uri, view).is_some();
+        if !shown || !state.may_hear_of(caller, backend, uri) {
             return;
         }
         let mut forms = BTreeMap::new();
@@ -166,7 +183,9 @@ impl LiveRoute {
             };
             for watched in listener.watched.iter().chain(&asked) {
                 let meant = only.is_none_or(|(_, native)| native == watched.native);
-                if watched.backend == *backend && meant {
+                let caller = &listener.caller;
+                let meant = meant && watched.backend == *backend;
+                if meant && self.state().may_hear_of(caller, backend, &watched.native) {
                     listener.updated(Update::of_all(watched.exposed.clone()));
                 }
             }

@@ -147,7 +147,7 @@ impl Exposure {
         };
         Self {
             asked: Asked::of(request, &state.path),
-            tasks: TaskNames::new(&route, states.keys(), request, &target.backend),
+            tasks: TaskNames::new(&route, states.keys(), request, target),
             route,
             state,
             states,

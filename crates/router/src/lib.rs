@@ -12,6 +12,7 @@ mod announcing;
 mod any_backend;
 mod calls;
 mod exposed_uri;
+mod gate;
 mod keeper;
 mod links;
 mod listen;

@@ -174,6 +174,10 @@ async fn watch(route: &Arc<LiveRoute>, caller: &Arc<Caller>, uris: BTreeSet<Stri
             let Target {
                 backend, native, ..
             } = state.catalog.locate(&exposed, view)?;
+            // What takes another credential is left out: a listen has no way to say so of one of many.
+            if !state.may_hear_of(caller, &backend, &native) {
+                return None;
+            }
             let watched = Watched {
                 exposed,
                 backend,

@@ -54,6 +54,9 @@ pub(crate) struct RouteState {
     pub(crate) retired: bool,
 }
 
+/// What a route is to be: its settings, who stands behind it, and who may see and use what.
+type Plan = (Route, Vec<Arc<LiveBackend>>, Arc<dyn Authorization>);
+
 /// What is to be built and told.
 #[derive(Debug, Default)]
 struct Changes {
@@ -150,7 +153,7 @@ impl LiveRoute {
     }
 
     /// Builds the catalog and tells listeners which lists changed.
-    fn rebuild(&self, new: Option<(Route, Vec<Arc<LiveBackend>>, Arc<dyn Authorization>)>) {
+    fn rebuild(&self, new: Option<Plan>) {
         let mut logged = self
             .changes
             .building

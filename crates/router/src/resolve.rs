@@ -22,7 +22,7 @@ pub(crate) async fn resolve(
     states: &RequestStates,
     mut request: Request,
 ) -> Result<Request, Error> {
-    if let Some(target) = tasks::target(route, states.keys(), &request)? {
+    if let Some(target) = tasks::target(route, states.keys(), &request).await? {
         request.target = Some(target);
         return Ok(request);
     }
@@ -30,7 +30,9 @@ pub(crate) async fn resolve(
         return Ok(request);
     };
     if let Some(resumed) = resumed(route, states, &mut request)? {
-        request.target = Some(lookup.again(route, resumed, &request).await?);
+        let target = lookup.clone().again(route, resumed, &request).await?;
+        lookup.admit(&route.state(), &target, &request)?;
+        request.target = Some(target);
         return Ok(request);
     }
     let state = route.state();
@@ -40,10 +42,12 @@ pub(crate) async fn resolve(
         route.warmed_up(state.settings.cold_start).await;
         found = lookup.run(route, &route.state(), &request);
     }
-    match found {
-        Ok(target) => request.target = Some(target),
+    let target = match found {
+        Ok(target) => target,
         Err(unresolved) => return Err(lookup.refused(unresolved)),
-    }
+    };
+    lookup.admit(&route.state(), &target, &request)?;
+    request.target = Some(target);
     Ok(request)
 }
 
@@ -181,6 +185,27 @@ impl Lookup {
             .catalog
             .target_at(kind, &backend, &native, exposed, view);
         target.ok_or_else(|| self.refused(Unresolved::Unknown))
+    }
+
+    /// Lets a request through that may go to `target`.
+    fn admit(self, state: &RouteState, target: &Target, request: &Request) -> Result<(), Error> {
+        if state.same_for_everyone() {
+            return Ok(());
+        }
+        let (kind, asked) = match &self {
+            Self::Name(kind, name) => (*kind, name.clone()),
+            Self::Uri(uri) => (ItemKind::Resource, uri.clone()),
+            Self::Reference(reference) => {
+                let named = target.item.as_ref();
+                let named = named.filter(|item| item.native == target.native);
+                let kind = named.map_or(ItemKind::Resource, |item| item.kind);
+                (kind, reference.clone())
+            }
+            Self::Nothing(_) => return Ok(()),
+        };
+        state.admit(kind, target, &asked, request, || {
+            self.refused(Unresolved::Unknown)
+        })
     }
 
     fn refused(self, unresolved: Unresolved) -> Error {

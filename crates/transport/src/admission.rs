@@ -1,11 +1,12 @@
 //! Who is calling, or why nobody is let in: between a route's authenticator and HTTP.
 
+use bytes::Bytes;
 use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use isthmus_exchange::{Challenge, Credentials, Field, HeaderFields, Principal};
 
-use crate::answer::{HttpResponse, TurnedAway, set_retry_after};
+use crate::answer::{HttpResponse, TurnedAway, json, set_retry_after};
 use crate::face::RouteFace;
 use crate::peer::Peer;
 
@@ -46,13 +47,27 @@ pub(crate) async fn admit(
 pub(crate) fn challenged(challenge: Challenge) -> HttpResponse {
     let status = StatusCode::from_u16(challenge.status).unwrap_or(StatusCode::UNAUTHORIZED);
     let mut response = TurnedAway::new(status, challenge.message).response();
-    for header in challenge.headers {
-        if let Ok(header) = HeaderValue::try_from(header) {
-            response.headers_mut().append(WWW_AUTHENTICATE, header);
-        }
-    }
+    show_schemes(response.headers_mut(), challenge.headers);
     set_retry_after(response.headers_mut(), challenge.retry_after);
     response
+}
+
+/// The response to a request for which the credential lacks some of `scopes`, with a body that says so.
+pub(crate) fn insufficient(face: &RouteFace, scopes: &[String], body: Bytes) -> HttpResponse {
+    let mut response = json(StatusCode::FORBIDDEN, body);
+    let authenticator = face.authenticator.as_ref();
+    if let Some(challenge) = authenticator.map(|asked| asked.insufficient_scope(scopes)) {
+        show_schemes(response.headers_mut(), challenge.headers);
+    }
+    response
+}
+
+fn show_schemes(headers: &mut HeaderMap, schemes: Vec<String>) {
+    for scheme in schemes {
+        if let Ok(scheme) = HeaderValue::try_from(scheme) {
+            headers.append(WWW_AUTHENTICATE, scheme);
+        }
+    }
 }
 
 struct Fields<'a>(&'a HeaderMap);

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use isthmus_config::{
-    AuthenticationMethod, Config, Jwks, Jwt, Listener, Located, Location, PublicUrl, Route,
+    AuthenticationMethod, CallersCredential, Config, Jwks, Jwt, Listener, Located, Location,
+    PublicUrl, Route,
 };
 use isthmus_egress::Fetcher;
 use isthmus_exchange::BoxAuthenticator;
@@ -67,10 +68,13 @@ impl Authenticators {
     /// If a key set in a file cannot be used. Nothing has changed then.
     pub fn assemble(&self, config: &Config) -> Result<Doors, AuthenticationError> {
         let mut doors = Doors::default();
+        let exchanged = exchanges_tokens(config);
         for listener in &config.listeners {
             for route in &config.routes {
                 let key = (listener.name.clone(), route.path.clone());
-                doors.doors.insert(key, self.door(listener, route)?);
+                doors
+                    .doors
+                    .insert(key, self.door(listener, route, exchanged)?);
             }
         }
         let mut issuers = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,7 +82,12 @@ impl Authenticators {
         Ok(doors)
     }
 
-    fn door(&self, listener: &Listener, route: &Route) -> Result<Door, AuthenticationError> {
+    fn door(
+        &self,
+        listener: &Listener,
+        route: &Route,
+        exchanged: bool,
+    ) -> Result<Door, AuthenticationError> {
         let written = &route.authentication;
         if matches!(
             written.methods.as_slice(),
@@ -91,7 +100,7 @@ impl Authenticators {
         let methods = written
             .methods
             .iter()
-            .map(|method| self.method(method, url.as_ref()))
+            .map(|method| self.method(method, url.as_ref(), exchanged))
             .collect::<Result<Vec<_>, _>>()?;
         let bearer = methods
             .iter()
@@ -111,6 +120,7 @@ impl Authenticators {
         &self,
         written: &AuthenticationMethod,
         url: Option<&PublicUrl>,
+        exchanged: bool,
     ) -> Result<Method, AuthenticationError> {
         Ok(match written {
             AuthenticationMethod::ApiKeys(settings) => Method::ApiKeys {
@@ -120,10 +130,15 @@ impl Authenticators {
             AuthenticationMethod::Jwt(settings) => {
                 let own = url.map(audiences_of).unwrap_or_default();
                 let keys = self.keys(settings)?;
-                Method::Jwt(JwtCheck::new(settings, &own, keys))
+                let check = JwtCheck::new(settings, &own, keys);
+                Method::Jwt(if exchanged {
+                    check.keeping_tokens()
+                } else {
+                    check
+                })
             }
             AuthenticationMethod::Certificate(settings) => {
-                Method::Certificate(CertificateCheck::new(settings.clone()))
+                Method::Certificate(CertificateCheck::new(settings.value.clone()))
             }
             AuthenticationMethod::Nothing => Method::Nothing,
         })
@@ -163,6 +178,16 @@ impl Doors {
         let key = (listener.name.clone(), route.path.clone());
         self.doors.get(&key).cloned()
     }
+}
+
+/// Whether some backend needs callers' own tokens, to get others in exchange. Otherwise nobody keeps them.
+fn exchanges_tokens(config: &Config) -> bool {
+    let mut credentials = config
+        .backends
+        .iter()
+        .filter_map(|backend| backend.credentials.as_ref());
+    credentials
+        .any(|credentials| matches!(credentials.callers, Some(CallersCredential::Exchange(_))))
 }
 
 /// Looks for mistakes in the authentication of `config` that its own checks cannot see. Fetches nothing.

@@ -30,6 +30,8 @@ pub(crate) struct JwtCheck {
     tenant_claim: Option<String>,
     keys: Arc<IssuerKeys>,
     seen: Seen,
+    /// Principals have their token with them.
+    keeps_tokens: bool,
 }
 
 /// What is looked at before the signature, to find out who has to check it.
@@ -81,14 +83,21 @@ impl JwtCheck {
             tenant_claim: settings.tenant_claim.clone(),
             keys,
             seen: Seen::default(),
+            keeps_tokens: false,
         }
+    }
+
+    /// The same check, whose principals have their token with them: some backend takes another one in exchange for it.
+    pub(crate) const fn keeping_tokens(mut self) -> Self {
+        self.keeps_tokens = true;
+        self
     }
 
     /// Whose token this is. One that names another issuer, or is none at all, is not for this check.
     pub(crate) async fn check(&self, token: &str, certificate: Option<&[u8]>) -> Verdict {
         let hash = TokenHash::of(token);
         if let Some(principal) = self.seen.find(&hash, self.keys.now().generation) {
-            return Verdict::Known(principal);
+            return self.known(principal, token);
         }
         match insecure_decode_claims::<Unverified>(token) {
             Ok(Unverified { iss: Some(issuer) }) if issuer == self.issuer => {}
@@ -120,10 +129,19 @@ impl JwtCheck {
                     let principal = good.principal.clone();
                     self.seen.insert(hash, state.generation, principal, until);
                 }
-                Verdict::Known(good.principal)
+                self.known(good.principal, token)
             }
             Err(why) => Verdict::invalid(why),
         }
+    }
+
+    /// What is remembered of a token does not hold the token itself.
+    fn known(&self, principal: Principal, token: &str) -> Verdict {
+        Verdict::Known(if self.keeps_tokens {
+            principal.with_token(token)
+        } else {
+            principal
+        })
     }
 
     /// What a header says that has to hold whatever the signature is.

@@ -3,11 +3,13 @@
 //! Keys are compared with their escapes resolved. Of a key that occurs twice the last occurrence counts, as most
 //! readers have it; setting or removing such a key leaves no second one behind.
 
+mod repeated;
 mod splice;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
+pub use repeated::repeated_key;
 use splice::push_member;
 pub(crate) use splice::{MemberCutter, Splice};
 

@@ -76,6 +76,7 @@ impl Looking {
             return;
         };
         let task = ids::unseal(self.states.keys(), caller.principal.id(), &id);
+        let task = task.map(|task| (task.backend, task.native));
         loop {
             let snapshot = Snapshot::of(&seen);
             if snapshot
@@ -126,7 +127,7 @@ impl Looking {
             subject: Subject::Task(id.to_owned()),
             ..Request::new(Method::TasksGet, params, caller)
         };
-        request.target = target(&route, self.states.keys(), &request)?;
+        request.target = target(&route, self.states.keys(), &request).await?;
         let (states, parking) = (self.states.clone(), self.parking.clone());
         let reply = calls::forward(route, states, parking, request).await?;
         match reply.outcome().await? {

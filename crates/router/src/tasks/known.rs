@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use isthmus_exchange::{BackendName, Scope, ScopeId};
 use tokio::sync::broadcast;
 
+use super::ids::{MadeBy, TaskId};
+
 /// The tasks that sessions on one route know.
 #[derive(Debug)]
 pub(crate) struct KnownTasks {
@@ -18,8 +20,17 @@ pub(crate) struct KnownTasks {
 
 #[derive(Debug, Default)]
 struct OfSession {
-    texts: HashMap<Arc<Task>, String>,
+    texts: HashMap<Arc<Task>, Known>,
     oldest_first: VecDeque<Arc<Task>>,
+}
+
+/// What a session knows of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// What the session calls it.
+    pub(crate) text: String,
+    /// The tool whose call it is, if that is known.
+    pub(crate) made_by: Option<MadeBy>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -43,21 +54,25 @@ impl KnownTasks {
     pub(crate) fn text(
         &self,
         scope: &Scope,
-        backend: &BackendName,
-        native: &str,
+        task: &TaskId,
         make: impl FnOnce() -> String,
     ) -> String {
+        let TaskId {
+            backend,
+            native,
+            made_by,
+        } = task;
         if !scope.is_session() || scope.ended().is_cancelled() {
             return make();
         }
         let task = Task {
             backend: backend.clone(),
-            native: native.to_owned(),
+            native: native.clone(),
         };
         let mut all = self.lock();
         let session = all.entry(scope.id()).or_default();
-        if let Some(text) = session.texts.get(&task) {
-            return text.clone();
+        if let Some(known) = session.texts.get(&task) {
+            return known.text.clone();
         }
         if session.oldest_first.len() == MOST
             && let Some(oldest) = session.oldest_first.pop_front()
@@ -66,17 +81,21 @@ impl KnownTasks {
         }
         let (task, text) = (Arc::new(task), make());
         session.oldest_first.push_back(task.clone());
-        session.texts.insert(task, text.clone());
+        let known = Known {
+            text: text.clone(),
+            made_by: made_by.clone(),
+        };
+        session.texts.insert(task, known);
         text
     }
 
-    /// The text that a session was given for a task; `None` if it does not know it.
+    /// What a session knows of a task; `None` if it does not know it.
     pub(crate) fn known(
         &self,
         scope: ScopeId,
         backend: &BackendName,
         native: &str,
-    ) -> Option<String> {
+    ) -> Option<Known> {
         let task = Task {
             backend: backend.clone(),
             native: native.to_owned(),
@@ -117,8 +136,12 @@ mod tests {
     use super::*;
 
     fn text(known: &KnownTasks, scope: &Scope, native: &str, made: &str) -> String {
-        let backend = BackendName::parse("b").unwrap();
-        known.text(scope, &backend, native, || made.to_owned())
+        let task = TaskId {
+            backend: BackendName::parse("b").unwrap(),
+            native: native.to_owned(),
+            made_by: None,
+        };
+        known.text(scope, &task, || made.to_owned())
     }
 
     #[test]
@@ -128,7 +151,8 @@ mod tests {
         let scope = Scope::session(ScopeId(1), Principal::anonymous().id().clone());
         assert_eq!(text(&known, &scope, "1", "x"), "x");
         assert_eq!(text(&known, &scope, "1", "y"), "x");
-        assert_eq!(known.known(ScopeId(1), &backend, "1").as_deref(), Some("x"));
+        let found = known.known(ScopeId(1), &backend, "1");
+        assert_eq!(found.map(|found| found.text).as_deref(), Some("x"));
         assert_eq!(known.known(ScopeId(2), &backend, "1"), None);
         for number in 0..MOST {
             text(&known, &scope, &format!("n{number}"), "z");

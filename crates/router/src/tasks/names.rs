@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use isthmus_exchange::{BackendName, Caller, CreatedTask, Request, Subject};
+use isthmus_exchange::{BackendName, Caller, CreatedTask, Decision, Request, Subject, Target};
 use isthmus_protocol::object::{self, ObjectEdit, member};
 use isthmus_protocol::{Method, RawJson, tasks};
 use isthmus_seal::SealKeys;
 
-use super::ids;
+use super::ids::{self, MadeBy, TaskId};
 use crate::live_route::LiveRoute;
 use crate::questions::Asking;
 
@@ -20,27 +20,37 @@ pub(crate) struct TaskNames {
     method: Method,
     /// The id the caller used.
     asked: Option<String>,
+    /// The tool that is called.
+    made_by: Option<MadeBy>,
 }
 
 impl TaskNames {
-    /// For what `backend` answers to `request`, in the names its caller used.
+    /// For what the backend of `target` answers to `request`, in the names its caller used.
     pub(crate) fn new(
         route: &Arc<LiveRoute>,
         keys: &Arc<SealKeys>,
         request: &Request,
-        backend: &BackendName,
+        target: &Target,
     ) -> Self {
         let asked = match &request.subject {
             Subject::Task(id) => Some(id.clone()),
+            _ => None,
+        };
+        let made_by = match (&request.method, &request.subject) {
+            (Method::ToolsCall, Subject::Name(exposed)) => Some(MadeBy {
+                native: target.native.clone(),
+                exposed: exposed.clone(),
+            }),
             _ => None,
         };
         Self {
             route: route.clone(),
             keys: keys.clone(),
             caller: request.caller.clone(),
-            backend: backend.clone(),
+            backend: target.backend.clone(),
             method: request.method.clone(),
             asked,
+            made_by,
         }
     }
 
@@ -87,11 +97,27 @@ impl TaskNames {
         let named: Vec<RawJson> = listed
             .unwrap_or_default()
             .iter()
+            .filter(|task| self.may_be_listed(task))
             .map(|task| self.named(task))
             .collect();
         ObjectEdit::new(result)
             .set("tasks", object::assemble_array(&named))
             .finish()
+    }
+
+    /// Whether the caller may still use the tool whose call a task is. Where that depends on rules, a task that nobody knows
+    /// the tool of is not listed.
+    fn may_be_listed(&self, task: &RawJson) -> bool {
+        let state = self.route.state();
+        if state.same_for_everyone() {
+            return true;
+        }
+        let scope = self.caller.scope.id();
+        let known = tasks::task_id(task)
+            .and_then(|native| self.route.tasks.known(scope, &self.backend, &native));
+        let made_by = known.and_then(|known| known.made_by);
+        let decision = state.task_decision(&self.caller, &self.backend, made_by.as_ref());
+        decision == Decision::Allow
     }
 
     fn named(&self, task: &RawJson) -> RawJson {
@@ -100,8 +126,12 @@ impl TaskNames {
         };
         self.route.forget_with_scope(&self.caller);
         let (scope, principal) = (&self.caller.scope, self.caller.principal.id());
-        let make = || ids::seal(&self.keys, principal, &self.backend, &native);
-        let known = &self.route.tasks;
-        tasks::with_task_id(task, &known.text(scope, &self.backend, &native, make))
+        let id = TaskId {
+            backend: self.backend.clone(),
+            native,
+            made_by: self.made_by.clone(),
+        };
+        let make = || ids::seal(&self.keys, principal, &id);
+        tasks::with_task_id(task, &self.route.tasks.text(scope, &id, make))
     }
 }

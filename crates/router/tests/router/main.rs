@@ -42,9 +42,10 @@ fn router<const N: usize>(backends: [&Arc<Scripted>; N]) -> (Router, BoxStage) {
 
 /// The same, where not everybody may see everything.
 fn router_that_shows<const N: usize>(
-    authorization: Arc<dyn Authorization>,
+    authorization: Arc<impl Authorization + 'static>,
     backends: [&Arc<Scripted>; N],
 ) -> (Router, BoxStage) {
+    let authorization: Arc<dyn Authorization> = authorization;
     let router = Router::new(
         Arc::new(SealKeys::generate()),
         Parking::new(&Bounds::default(), Handle::current()),

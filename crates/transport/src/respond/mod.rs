@@ -125,6 +125,11 @@ fn plain(error: &Error, asked: Asked<'_>) -> Answer {
             };
             (StatusCode::OK, code, Some(json!({"uri": uri})))
         }
+        ErrorKind::InsufficientScope { scopes } => (
+            StatusCode::FORBIDDEN,
+            code::INVALID_REQUEST,
+            Some(json!({"kind": "insufficientScope", "scopes": scopes})),
+        ),
         ErrorKind::SessionUnknown => (StatusCode::NOT_FOUND, code::INVALID_REQUEST, None),
         ErrorKind::Limited { retry_after } => (
             pick(StatusCode::TOO_MANY_REQUESTS, StatusCode::OK),

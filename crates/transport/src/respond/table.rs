@@ -89,6 +89,12 @@ fn samples() -> Vec<(String, Error)> {
                 uri: "file:///x".to_owned(),
             },
         ),
+        (
+            "InsufficientScope",
+            ErrorKind::InsufficientScope {
+                scopes: ["files:write".to_owned()].into(),
+            },
+        ),
         ("SessionUnknown", ErrorKind::SessionUnknown),
         ("Limited", ErrorKind::Limited { retry_after: soon }),
         ("Overloaded", ErrorKind::Overloaded { retry_after: soon }),

@@ -28,6 +28,10 @@ pub(crate) trait Outlet: Send + Sync {
 
     /// Completes when no answer can come any more.
     fn lost(&self) -> impl Future<Output = ()> + Send;
+
+    /// The response will say that the credential lacks some of these scopes. Where it can still have a status of its own, it
+    /// should.
+    fn lacks(&self, _scopes: &Arc<[String]>) {}
 }
 
 /// Runs one call of a session to its end and returns its response; `None` if the client cancelled it.
@@ -85,7 +89,11 @@ pub(crate) async fn drive<Out: Outlet>(
     if let Some(asking) = asking {
         asking.end(&outcome).await;
     }
-    encoder.outcome(outcome).message
+    let encoded = encoder.outcome(outcome);
+    if let Some(scopes) = &encoded.lacking {
+        outlet.lacks(scopes);
+    }
+    encoded.message
 }
 
 async fn relay<Out: Outlet>(

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use isthmus_exchange::{
-    ClientCapabilities, Complete, Continuation, CreatedTask, Error, Event, InputRequired,
-    LogRecord, Notice, Outcome, Scope,
+    ClientCapabilities, Complete, Continuation, CreatedTask, Error, ErrorKind, Event,
+    InputRequired, LogRecord, Notice, Outcome, Scope,
 };
 use isthmus_protocol::convert::{downgrade_capabilities, downgrade_progress, downgrade_result};
 use isthmus_protocol::message::{write_notification, write_result};
@@ -52,6 +52,8 @@ pub(crate) struct Encoded {
     pub(crate) status: StatusCode,
     pub(crate) message: Bytes,
     pub(crate) retry_after: Option<Duration>,
+    /// The scopes that the credential should have had.
+    pub(crate) lacking: Option<Arc<[String]>>,
 }
 
 impl Encoder {
@@ -126,7 +128,14 @@ impl Encoder {
             }
             Ok(Outcome::InputRequired(required)) => self.input_required(&required),
             Ok(Outcome::Task(created)) => self.task(&created),
-            Err(error) => self.answer(&respond::answer(&error, self.asked())),
+            Err(error) => {
+                let answer = self.answer(&respond::answer(&error, self.asked()));
+                let lacking = match error.kind() {
+                    ErrorKind::InsufficientScope { scopes } => Some(scopes.clone()),
+                    _ => None,
+                };
+                Encoded { lacking, ..answer }
+            }
         }
     }
 
@@ -238,6 +247,7 @@ impl Encoder {
             status: answer.status,
             message: answer.write(Some(&self.id)),
             retry_after: answer.retry_after,
+            lacking: None,
         }
     }
 
@@ -259,6 +269,7 @@ impl Encoded {
             status: StatusCode::OK,
             message,
             retry_after: None,
+            lacking: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A request runs in a task of the session's own; the POST that brought it only listens. If the connection breaks, the
 //! request goes on (LS-8), and the client can ask for the rest of its stream.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use isthmus_session::{EventLog, EventReader, Session, StoredEvent};
 
 use super::accept;
 use super::stream::{Hold, SessionStream};
+use crate::admission::insufficient;
 use crate::answer::{HttpResponse, event_stream, json, refusal};
 use crate::entry::Visit;
 use crate::listener::Clients;
@@ -58,6 +59,7 @@ pub(crate) async fn request(
     }
     let mut reader = session.streams().open_answer();
     let (outlet, owner) = (AnswerStream::new(&visit, &reader), Arc::clone(session));
+    let lacking = Arc::clone(&outlet.lacking);
     let stage = visit.face.stage.clone();
     visit.listener.clients.calls().spawn(async move {
         let response = call::run(&owner, &stage, &encoder, dispatch, &outlet).await;
@@ -68,7 +70,10 @@ pub(crate) async fn request(
     }
     let hold = Hold::new(hold_time(session));
     match hold.wait(reader.next()).await {
-        Some(Some(event)) if event.is_answer => json(StatusCode::OK, event.message),
+        Some(Some(event)) if event.is_answer => match lacking.get() {
+            Some(scopes) => insufficient(&visit.face, scopes, event.message),
+            None => json(StatusCode::OK, event.message),
+        },
         Some(Some(event)) => stream(&visit, session, reader, vec![event]),
         // Cancelled by the client, or the session has ended: there is no response, and the stream says so.
         Some(None) => event_stream(futures_util::stream::empty()),
@@ -141,6 +146,8 @@ pub(crate) fn listen(visit: &Visit, session: &Arc<Session>) {
 pub(crate) struct AnswerStream {
     log: Arc<EventLog>,
     clients: Arc<Clients>,
+    /// Set before the response is written that says so.
+    lacking: Arc<OnceLock<Arc<[String]>>>,
 }
 
 impl AnswerStream {
@@ -148,6 +155,7 @@ impl AnswerStream {
         Self {
             log: Arc::clone(reader.log()),
             clients: Arc::clone(&visit.listener.clients),
+            lacking: Arc::default(),
         }
     }
 
@@ -182,6 +190,11 @@ impl Outlet for AnswerStream {
             () = self.clients.closing().cancelled() => {}
             () = self.log.lost() => {}
         }
+    }
+
+    fn lacks(&self, scopes: &Arc<[String]>) {
+        // One response has one reason; of a batch nobody looks.
+        let _ = self.lacking.set(Arc::clone(scopes));
     }
 }
 

@@ -14,6 +14,7 @@ use isthmus_protocol::params::SplitParams;
 use isthmus_protocol::{Era, Id, Method, object};
 
 use super::stream::{Hold, ReplyStream};
+use crate::admission::insufficient;
 use crate::answer::{HttpResponse, event_stream, json, refusal, set_retry_after};
 use crate::entry::Visit;
 use crate::expiry::end_with;
@@ -60,15 +61,15 @@ async fn answer(visit: &Visit, clients: &Clients, call: StatelessCall) -> HttpRe
     // Until the stage has a reply there is nothing to stream, so its time counts, but no stream begins before it.
     let mut reply = match visit.face.stage.run(request).await {
         Ok(reply) => match reply.into_ready() {
-            Ok(outcome) => return whole(encoder.outcome(Ok(outcome))),
+            Ok(outcome) => return whole(visit, encoder.outcome(Ok(outcome))),
             Err(running) => running,
         },
-        Err(error) => return whole(encoder.outcome(Err(error))),
+        Err(error) => return whole(visit, encoder.outcome(Err(error))),
     };
     let first = match hold.wait(first_message(&mut reply, &encoder)).await {
-        Some(First::Outcome(outcome)) if !is_listen => return whole(outcome),
+        Some(First::Outcome(outcome)) if !is_listen => return whole(visit, outcome),
         Some(First::Outcome(outcome)) if outcome.status != http::StatusCode::OK => {
-            return whole(outcome);
+            return whole(visit, outcome);
         }
         Some(First::Outcome(outcome)) => {
             return event_stream(ReplyStream::ended(&outcome.message));
@@ -110,7 +111,10 @@ async fn first_message(reply: &mut Reply, encoder: &Encoder) -> First {
     }
 }
 
-fn whole(encoded: Encoded) -> HttpResponse {
+fn whole(visit: &Visit, encoded: Encoded) -> HttpResponse {
+    if let Some(scopes) = &encoded.lacking {
+        return insufficient(&visit.face, scopes, encoded.message);
+    }
     let mut response = json(encoded.status, encoded.message);
     set_retry_after(response.headers_mut(), encoded.retry_after);
     response
