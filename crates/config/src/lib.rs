@@ -19,15 +19,15 @@ mod resolve;
 mod yaml;
 
 pub use config::{
-    Alphabet, ApiKey, ApiKeys, Authentication, AuthenticationMethod, Authorization,
-    AuthorizationDefault, AuthorizationEffect, AuthorizationRule, AuthorizationServer, Backend,
-    BackendBounds, BackendTls, Bounds, CallersCredential, Certificate, CertificateName,
-    ClientCertificates, ClientCredentials, ClientProof, Config, Credentials, EraSetting, Glob,
-    HostPattern, HttpWire, IgnoredLocation, Jwks, Jwt, JwtAlgorithm, KeyPair, Listener,
-    ListenerTls, Located, Location, Log, LogFormat, Names, OAuthClient, OriginPattern, Override,
-    OwnCredential, Process, ProcessLimits, PublicUrl, Restart, Roots, Route, SealKey, Secret,
-    SecretPlace, SessionPolicy, Shaping, SseWire, StdioWire, Timeouts, TlsVersion, TokenExchange,
-    Wire,
+    Alphabet, ApiKey, ApiKeys, Audit, AuditArguments, AuditSink, Authentication,
+    AuthenticationMethod, Authorization, AuthorizationDefault, AuthorizationEffect,
+    AuthorizationRule, AuthorizationServer, Backend, BackendBounds, BackendTls, Bounds,
+    CallersCredential, Certificate, CertificateName, ClientCertificates, ClientCredentials,
+    ClientProof, Config, Credentials, EraSetting, Glob, HostPattern, HttpWire, IgnoredLocation,
+    Jwks, Jwt, JwtAlgorithm, KeyPair, Listener, ListenerTls, Located, Location, Log, LogFormat,
+    Names, OAuthClient, OriginPattern, Override, OwnCredential, Process, ProcessLimits, PublicUrl,
+    Restart, Roots, Route, SealKey, Secret, SecretPlace, SessionPolicy, Shaping, SseWire,
+    StdioWire, Timeouts, TlsVersion, TokenExchange, WhenFull, Wire,
 };
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use document::json_schema;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use isthmus_protocol::{LogLevel, Method, RawJson};
 use tokio::time::Instant;
 
-use crate::{Caller, Continuation, ListenFilter, Target};
+use crate::{Caller, Continuation, ListenFilter, Target, Trail};
 
 /// One self-contained request in the shape of revision 2026-07-28.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct Request {
     pub trace: TraceContext,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
+    /// Where to leave what becomes known of it; `None` if nobody writes that down.
+    pub trail: Option<Arc<Trail>>,
     /// Where the request goes. Attached by the router's resolve stage; nothing below looks a name up again.
     pub target: Option<Target>,
 }
@@ -98,6 +100,7 @@ impl Request {
             listen: None,
             trace: TraceContext::default(),
             deadline: None,
+            trail: None,
             target: None,
         }
     }

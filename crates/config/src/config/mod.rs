@@ -3,6 +3,7 @@
 //! Two configs are equal if they mean the same; where something was written does not count. A reload keeps every
 //! backend that equals its predecessor.
 
+mod audit;
 mod authentication;
 mod authorization;
 mod backend;
@@ -19,6 +20,8 @@ mod tls;
 
 use std::path::PathBuf;
 
+pub use audit::{Audit, AuditArguments, AuditSink, WhenFull};
+pub(crate) use audit::{DEFAULT_AUDIT_KEEP, DEFAULT_AUDIT_SIZE};
 pub use authentication::{
     ApiKey, ApiKeys, Authentication, AuthenticationMethod, Certificate, CertificateName, Jwks, Jwt,
     JwtAlgorithm,
@@ -62,6 +65,8 @@ pub struct Config {
     pub seal_keys: Vec<SealKey>,
     /// What is logged and how.
     pub log: Log,
+    /// What is written down of every request; `None`: nothing.
+    pub audit: Option<Audit>,
     /// Every file that was read to make this config, itself included: a change of any means to load again.
     pub files: Vec<PathBuf>,
 }

@@ -4,6 +4,7 @@
 //! and serde all follow them, and their comments are the operator's documentation. What is left out stays `None`;
 //! defaults shown in the schema are taken from the checked settings, so neither can say something else.
 
+mod audit;
 mod authentication;
 mod authorization;
 mod backend;
@@ -20,6 +21,7 @@ mod units;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use audit::{Audit, WhenFullWord};
 pub(crate) use authentication::{
     AlgorithmName, ApiKey, ApiKeys, CertificateName, Jwks, Jwt, Method,
 };
@@ -76,6 +78,8 @@ pub(crate) struct Document {
     pub(crate) seal_keys: Option<Vec<SealKey>>,
     /// What is logged and how.
     pub(crate) log: Option<Log>,
+    /// What is written down of every request, for whoever has to answer for it. Default: nothing.
+    pub(crate) audit: Option<Audit>,
 }
 
 /// One key of the tokens that clients hold.

@@ -3,6 +3,7 @@
 //! Each part adds what is wrong to the resolver's complaints and goes on with something harmless, so that one reading
 //! reports every mistake. A config leaves this module only if there was none.
 
+mod audit;
 mod authentication;
 mod authorization;
 mod backend;
@@ -113,6 +114,7 @@ impl Resolver<'_> {
             state_directory: self.state_directory(document.state_directory),
             seal_keys: self.seal_keys(document.seal_keys.unwrap_or_default()),
             log: Self::log(document.log),
+            audit: document.audit.map(|audit| self.audit(audit)),
             files: std::mem::take(&mut self.files),
         }
     }
