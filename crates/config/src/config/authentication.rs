@@ -24,7 +24,7 @@ pub enum AuthenticationMethod {
     /// A token that an authorization server has signed.
     Jwt(Box<Jwt>),
     /// A client certificate that the listener has verified.
-    Certificate(Certificate),
+    Certificate(Located<Certificate>),
     /// Nothing: whoever shows no credential at all is let in as nobody. Always the last one.
     Nothing,
 }

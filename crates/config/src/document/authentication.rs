@@ -20,7 +20,7 @@ pub(crate) struct Method {
     /// resource: it publishes its metadata (RFC 9728) and tells clients where to get a token.
     pub(crate) jwt: Option<Spanned<Jwt>>,
     /// Client certificates that the listener has verified.
-    pub(crate) certificate: Option<Certificate>,
+    pub(crate) certificate: Option<Spanned<Certificate>>,
     /// Nothing: whoever shows no credential is let in as nobody in particular, and all of them are one principal. Who shows a
     /// wrong one is refused. A listener that others can reach has to say `allow_unauthenticated` too.
     pub(crate) none: Option<Spanned<Nothing>>,

@@ -167,6 +167,8 @@ impl Resolver<'_> {
                     }),
                 scopes: self.scopes(written.scopes.as_deref(), &path),
             };
+            let location = self.complaints.location(written.mark);
+            let certificate = Located::new(certificate, location);
             return Some(AuthenticationMethod::Certificate(certificate));
         }
         written.none.as_ref().map(|_| AuthenticationMethod::Nothing)

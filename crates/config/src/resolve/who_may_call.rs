@@ -31,6 +31,7 @@ impl Resolver<'_> {
             }
         }
         self.audiences(listeners, routes);
+        self.certificates_nobody_asks_for(listeners, routes);
         self.keys_for_nothing(routes, callers);
     }
 
@@ -101,6 +102,43 @@ impl Resolver<'_> {
                         .add_with_help(mark(location), path, message, help);
                 }
             }
+        }
+    }
+
+    /// A client shows a certificate only to a listener that asks for one.
+    fn certificates_nobody_asks_for(&mut self, listeners: &[ResolvedListener], routes: &[Route]) {
+        let asks = |listener: &ResolvedListener| {
+            let tls = listener.value.tls.as_ref();
+            tls.is_some_and(|tls| tls.clients.is_some())
+        };
+        if listeners.iter().any(asks) {
+            return;
+        }
+        let unclear = |listener: &ResolvedListener| {
+            let path = format!("listeners.{}.tls", listener.value.name);
+            self.complaints.mention_below(&path)
+        };
+        if listeners.iter().any(unclear) {
+            return;
+        }
+        let mut written: Vec<&Location> = Vec::new();
+        for method in routes
+            .iter()
+            .flat_map(|route| &route.authentication.methods)
+        {
+            if let AuthenticationMethod::Certificate(certificate) = method {
+                // What routes have in common was written once.
+                let location = certificate.location.as_ref();
+                written.extend(location.filter(|location| !written.contains(location)));
+            }
+        }
+        for location in written {
+            self.complaints.add_with_help(
+                mark(location),
+                "authentication",
+                "no listener asks clients for certificates",
+                "say by `tls: {clients: …}` in a listener which authorities are believed",
+            );
         }
     }
 

@@ -8,8 +8,7 @@ use serde_json::json;
 use crate::issuer::{Signer, claims, published};
 use crate::{Gateway, Request};
 
-const CONFIG: &str = "
-listeners: {main: {address: 127.0.0.1:8080, public_url: https://mcp.example}}
+const ROUTES: &str = "
 routes:
   /jwt: {authentication: [jwt: {issuer: https://id.example, jwks: {file: jwks.json}}]}
   /certificates: {authentication: [certificate: {names: [uri]}]}
@@ -18,7 +17,12 @@ routes:
 fn gateway(signer: &Signer) -> Gateway {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("jwks.json"), published(&[signer])).unwrap();
-    Gateway::of(CONFIG, folder.path())
+    crate::write_pem(folder.path());
+    let listener = format!(
+        "listeners: {{main: {{address: 127.0.0.1:8080, public_url: https://mcp.example, {}}}}}",
+        crate::TLS
+    );
+    Gateway::of(&format!("{listener}{ROUTES}"), folder.path())
 }
 
 #[tokio::test]

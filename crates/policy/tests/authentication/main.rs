@@ -63,6 +63,18 @@ impl Gateway {
     }
 }
 
+/// A listener asks for client certificates. Nobody connects to it here.
+const TLS: &str =
+    "tls: {certificates: [{chain: chain.pem, key: key.pem}], clients: {roots: chain.pem}}";
+
+/// Files that look like those of [`TLS`].
+fn write_pem(folder: &Path) {
+    for (name, label) in [("chain.pem", "CERTIFICATE"), ("key.pem", "PRIVATE KEY")] {
+        let text = format!("-----BEGIN {label}-----\nAA==\n-----END {label}-----\n");
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+}
+
 /// What a caller sends.
 #[derive(Default, Clone)]
 struct Request {

@@ -42,6 +42,7 @@ async fn everybody_is_let_in_or_told_why_not_as_the_table_says() {
     let credentials = Credentials::make();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("jwks.json"), &credentials.jwks).unwrap();
+    crate::write_pem(folder.path());
     let gateway = Gateway::of(&credentials.config, folder.path());
     let mut table = String::from(HEADING);
     for (name, request) in &credentials.rows {
@@ -367,10 +368,11 @@ fn config(laptop: &str, ended: &str) -> String {
     let jwt = format!(
         "jwt: {{issuer: {ISSUER}, audience: [{RESOURCE}, {RESOURCE}/], jwks: {{file: jwks.json}}}}"
     );
+    let tls = crate::TLS;
     format!(
         "
 listeners:
-  main: {{address: 127.0.0.1:8080, public_url: https://mcp.example, allow_unauthenticated: true}}
+  main: {{address: 127.0.0.1:8080, public_url: https://mcp.example, allow_unauthenticated: true, {tls}}}
 api_keys:
   laptop: {{sha256: {laptop}, scopes: [mcp:use], expires: 2099-01-01}}
   ended: {{sha256: {ended}, expires: 2001-01-01}}
