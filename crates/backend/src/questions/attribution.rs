@@ -21,8 +21,19 @@ pub(crate) struct Candidate {
     pub(crate) asker: Option<Asker>,
     /// It waits for its user, and has left the backend to others meanwhile.
     pub(crate) waits: bool,
-    /// The task whose questions it fetches, which are the only ones it gets (`tasks/result`).
-    pub(crate) task: Option<String>,
+    /// Which questions it may be about.
+    pub(crate) takes: Takes,
+}
+
+/// Which questions a call may be about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// Any: one of the three methods that may ask.
+    Any,
+    /// Those of a task, which it fetches (`tasks/result`).
+    OfTask(String),
+    /// Those that come on its own stream or name it: a request that usually asks nobody.
+    ItsOwn,
 }
 
 /// What a question says of where it belongs.
@@ -53,18 +64,18 @@ pub(crate) fn owner<'c>(
     calls: impl Iterator<Item = &'c Candidate> + Clone,
     hints: &Hints,
 ) -> Option<u64> {
-    let mut sent = calls.filter(|call| call.request.is_some());
-    if hints.task.is_some() {
-        return sent
-            .find(|call| call.task == hints.task)
-            .map(|call| call.key);
+    let sent = calls.filter(|call| call.request.is_some());
+    if let Some(task) = &hints.task {
+        let mut fetching =
+            sent.filter(|call| matches!(&call.takes, Takes::OfTask(own) if own == task));
+        return fetching.next().map(|call| call.key);
     }
     if hints.request.is_some()
         && let Some(named) = sent.clone().find(|call| call.request == hints.request)
     {
         return Some(named.key);
     }
-    let running = sent.filter(|call| call.task.is_none());
+    let running = sent.filter(|call| call.takes == Takes::Any);
     let busy = running.clone().filter(|call| !call.waits);
     if busy.clone().next().is_some() {
         newest_of_one_client(busy)
@@ -78,7 +89,7 @@ pub(crate) fn may_run<'c>(
     mut calls: impl Iterator<Item = &'c Candidate>,
     asker: Option<Asker>,
 ) -> bool {
-    calls.all(|call| call.waits || call.task.is_some() || is_same_client(call.asker, asker))
+    calls.all(|call| call.waits || call.takes != Takes::Any || is_same_client(call.asker, asker))
 }
 
 fn newest_of_one_client<'c>(mut calls: impl Iterator<Item = &'c Candidate>) -> Option<u64> {
@@ -127,7 +138,7 @@ mod tests {
             request: Some(10 * key),
             asker,
             waits: false,
-            task: None,
+            takes: Takes::Any,
         }
     }
 
@@ -198,7 +209,7 @@ mod tests {
     #[test]
     fn a_question_of_a_task_belongs_to_whoever_fetches_them_and_to_nobody_else() {
         let fetching = Candidate {
-            task: Some("t".to_owned()),
+            takes: Takes::OfTask("t".to_owned()),
             ..call(2, BOB)
         };
         let calls = [call(1, ALICE), fetching];
@@ -210,6 +221,12 @@ mod tests {
         assert_eq!(hinted(&calls, &of("u")), None);
         assert_eq!(hinted(&calls, "{}"), Some(1));
         assert_eq!(hinted(&calls[1..], "{}"), None);
+        let completing = Candidate {
+            takes: Takes::ItsOwn,
+            ..call(2, BOB)
+        };
+        check(&[call(1, ALICE), completing.clone()], Some(1));
+        check(&[completing], None);
     }
 
     #[test]

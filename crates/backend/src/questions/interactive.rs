@@ -6,7 +6,7 @@ use isthmus_protocol::object::string_member;
 use isthmus_protocol::{Method, RawJson};
 
 use super::Questions;
-use super::attribution::Candidate;
+use super::attribution::{Candidate, Takes};
 use super::state::{Sink, Stage};
 use crate::asking::is_interactive;
 use crate::conversation::Asker;
@@ -20,7 +20,7 @@ pub(crate) struct Interactive {
 }
 
 impl Questions {
-    /// Takes note of a call that is about to be sent, and waits for its turn if calls take turns. `None` if nothing may be
+    /// Takes note of a call that is about to be sent, and waits for its turn if calls take turns. `None` if nobody can be
     /// asked during such a request.
     pub(crate) async fn begin(
         self: &Arc<Self>,
@@ -28,9 +28,10 @@ impl Questions {
         params: &RawJson,
         asker: Option<Asker>,
     ) -> Option<Interactive> {
-        let task = match method {
-            Method::TasksResult => Some(string_member(params, "taskId")?),
-            method if is_interactive(method) => None,
+        let takes = match method {
+            Method::TasksResult => Takes::OfTask(string_member(params, "taskId")?),
+            method if is_interactive(method) => Takes::Any,
+            _ if asker.is_some() => Takes::ItsOwn,
             _ => return None,
         };
         let (key, turn) = self.state().enter(|key| Candidate {
@@ -38,7 +39,7 @@ impl Questions {
             request: None,
             asker,
             waits: false,
-            task,
+            takes,
         });
         let interactive = Interactive {
             questions: self.clone(),

@@ -7,7 +7,7 @@ use isthmus_exchange::{Answer, Event, Question};
 use isthmus_protocol::{Id, JsonRpcError, Method};
 use tokio::sync::{oneshot, watch};
 
-use super::attribution::{Candidate, Hints, may_run, owner};
+use super::attribution::{Candidate, Hints, Takes, may_run, owner};
 use super::{
     Asked, Habit, MOST_BYTES, MOST_HELD, MOST_OPEN, MOST_PER_CALL, MOST_REMEMBERED, Questions,
     belongs_to_nobody, nobody_to_ask, not_declared, shape, too_many,
@@ -107,7 +107,7 @@ impl State {
         let key = self.last_key;
         let call = call(key);
         let at_once = !self.habit.is_known()
-            || call.task.is_some()
+            || call.takes != Takes::Any
             || (self.queue.is_empty() && may_run(self.candidates(), call.asker));
         if at_once {
             self.calls.push(Running { call, sink: None });
@@ -203,7 +203,7 @@ impl State {
     /// itself, none will end and leave it to the others: then the oldest question is refused, until the last is told.
     pub(super) fn unstick(&mut self) {
         let running = self.candidates();
-        let running = running.filter(|call| call.request.is_some() && call.task.is_none());
+        let running = running.filter(|call| call.request.is_some() && call.takes == Takes::Any);
         let busy = running.filter(|call| !call.waits).count();
         loop {
             let mut held = self.open.iter_mut().filter(|open| open.held.is_some());
@@ -425,7 +425,7 @@ impl State {
     }
 
     fn runs_anything(&self) -> bool {
-        let mut running = self.candidates().filter(|call| call.task.is_none());
+        let mut running = self.candidates().filter(|call| call.takes == Takes::Any);
         running.any(|call| call.request.is_some())
     }
 

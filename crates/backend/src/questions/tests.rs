@@ -9,7 +9,7 @@ use proptest::prelude::{Strategy, any, proptest};
 use proptest::{collection, prop_oneof};
 use tokio::sync::oneshot;
 
-use super::attribution::Candidate;
+use super::attribution::{Candidate, Takes};
 use super::state::{Arrived, Stage, State};
 use super::{Asked, Habit, MOST_HELD, Questions};
 use crate::call_buffer::{Arrival, CallBuffer};
@@ -199,7 +199,7 @@ impl World {
             request: None,
             asker,
             waits: false,
-            task: None,
+            takes: Takes::Any,
         });
         self.calls.push(Called {
             key,

@@ -169,6 +169,11 @@ impl Endpoint {
         &self.urls[0] // There is one: `new` saw to it.
     }
 
+    /// Whether answers may be for one caller only: what is shown is that caller's.
+    pub(crate) fn acts_for_caller(&self) -> bool {
+        self.pass.as_ref().is_some_and(Pass::is_a_callers)
+    }
+
     /// Posts `body` to `url` and waits for the head of the response.
     pub(crate) async fn post(
         &self,

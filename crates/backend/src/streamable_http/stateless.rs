@@ -243,7 +243,15 @@ impl Hop for Peer {
     }
 
     fn outcome(&self, method: &Method, result: &RawJson) -> Result<Outcome, Error> {
-        outcome::stateless(self.backend(), method, result)
+        let mut outcome = outcome::stateless(self.backend(), method, result)?;
+        // Whatever the backend says: what a caller got by its own credentials is not for others (S5).
+        if self.endpoint.acts_for_caller()
+            && let Outcome::Complete(complete) = &mut outcome
+            && let Some(cache) = &mut complete.cache
+        {
+            cache.public = false;
+        }
+        Ok(outcome)
     }
 
     fn refusal(&self, answered: &Answered) -> Option<Error> {

@@ -299,3 +299,25 @@ async fn questions_in_a_batch_of_2025_03_26_are_asked_like_others() {
     stream.result(&call_id, "{}").await;
     assert_eq!(reading.await.unwrap(), "{}");
 }
+
+#[tokio::test]
+async fn a_live_caller_may_be_asked_on_the_stream_of_any_of_its_requests() {
+    let mut backend = ScriptedBackend::start().await;
+    let session = open_session(&mut backend).await;
+    let get = backend.get().await.open_stream();
+    let completing = Outgoing {
+        method: Method::CompletionComplete,
+        ..asked_call("a", 1)
+    };
+    let completing = send(&session, completing);
+    let stream = backend.post_of("completion/complete").await.open_stream();
+    ask(&stream, "1", "roots/list").await;
+    let mut reply = completing.await.unwrap().unwrap();
+    asked(&mut reply).await.answer(Ok(roots()));
+    backend.post().await.accept();
+    // What comes elsewhere is not taken for a question of such a request.
+    let calling = send(&session, asked_call("b", 2));
+    let _post = backend.post_of("tools/call").await;
+    ask(&get, "2", "roots/list").await;
+    asked(&mut calling.await.unwrap().unwrap()).await;
+}
