@@ -6,6 +6,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use isthmus_exchange::{BackendName, Error, ErrorKind, Fault, Principal};
 
+use crate::Holder;
 use crate::challenge::Challenge;
 use crate::tokens::Tokens;
 
@@ -109,6 +110,15 @@ impl Pass {
             }
             Kind::Fixed(_) => Verdict::Stands,
             Kind::Tokens(tokens) => tokens.refused(shown, status, challenge, again),
+        }
+    }
+
+    /// Whether what is got with it may be for one caller only.
+    #[must_use]
+    pub fn is_a_callers(&self) -> bool {
+        match &self.0 {
+            Kind::Fixed(_) => false,
+            Kind::Tokens(tokens) => *tokens.holder() != Holder::Operator,
         }
     }
 

@@ -94,6 +94,11 @@ impl Tokens {
         })
     }
 
+    /// Whose they are.
+    pub(crate) const fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
     /// Takes note of the token that the holder shows to us now. One that lasts longer counts.
     pub(crate) fn renew(&self, principal: &Principal) {
         let Some(token) = principal.token() else {
@@ -438,3 +443,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_FLIGHT: Duration = Duration::from_secs(30);
 /// Scopes asked for because a backend named them.
 const MOST_SCOPES: usize = 64;
+
+#[cfg(test)]
+mod tests;
