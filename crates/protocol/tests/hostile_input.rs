@@ -12,14 +12,15 @@ use isthmus_protocol::convert::{downgrade_definition, downgrade_result};
 use isthmus_protocol::headers::{HeaderParameters, MCP_NAME, decode_value, encode_value};
 use isthmus_protocol::listing::parse_list_page;
 use isthmus_protocol::message::{write_error, write_notification, write_request, write_result};
-use isthmus_protocol::object::{ObjectEdit, members};
+use isthmus_protocol::object::{ObjectEdit, member, members};
 use isthmus_protocol::params::{SplitParams, StatelessStamp, TraceStamp, stamp_stateless};
 use isthmus_protocol::result::{SplitResult, stamp_result_stateless};
 use isthmus_protocol::sse::{SseDecoder, SseEvent, encode_event};
+use isthmus_protocol::tasks::{CoreTasks, Detail, Snapshot, Support};
 use isthmus_protocol::visit::{drop_app_domain, rewrite_definition, rewrite_result};
 use isthmus_protocol::{
     Incoming, Message, Method, RawJson, Revision, ServerCapabilities, UriTemplate, parse_incoming,
-    parse_message,
+    parse_message, tasks,
 };
 use proptest::prelude::*;
 
@@ -124,11 +125,47 @@ pub fn result(value: &RawJson) {
     }
     let _ = drop_app_domain(value);
     let _ = ServerCapabilities::parse(value);
+    task(value);
     edit(value);
     if let Ok(parameters) = HeaderParameters::from_tool(value) {
         let headers: HeaderMap = parameters.write(Some(value)).into_iter().collect();
         assert_eq!(parameters.check(&headers, Some(value)), Ok(()));
     }
+}
+
+/// A task in either shape, or anything that claims to be one.
+pub fn task(value: &RawJson) {
+    let flat = tasks::from_core(value);
+    let core = tasks::to_core(&flat);
+    let again = tasks::from_core(&core);
+    for kept in ["taskId", "status", "ttlMs", "pollIntervalMs"] {
+        assert_eq!(member(&again, kept), member(&flat, kept), "lost on the way");
+    }
+    for changed in [
+        tasks::list_to_core(&tasks::list_from_core(value)),
+        tasks::with_related_task(value, "t"),
+        tasks::without_related_task(value),
+        tasks::with_task_id(value, "t"),
+        tasks::detailed(&flat, Detail::Result(value.clone())),
+        tasks::detailed(
+            &flat,
+            Detail::Questions(vec![("k".to_owned(), value.clone())]),
+        ),
+    ] {
+        assert!(members(&changed).is_ok() || !value.is_object());
+    }
+    if let Some(created) = tasks::created_from_core(value) {
+        let again = tasks::created_from_core(&tasks::created_to_core(&created));
+        let again = again.expect("a task that was packed is unpacked");
+        assert_eq!(tasks::task_id(&again), tasks::task_id(&created));
+    }
+    let related = tasks::related_task(&tasks::with_related_task(value, "t"));
+    assert_eq!(related.as_deref(), Some("t"));
+    let _ = (
+        Snapshot::of(value),
+        Support::of_tool(value),
+        CoreTasks::of_server(value),
+    );
 }
 
 /// An edit of any value.
@@ -244,6 +281,15 @@ fn json() -> impl Strategy<Value = String> {
         "requestState",
         "inputResponses",
         "task",
+        "tasks",
+        "taskId",
+        "status",
+        "ttl",
+        "pollInterval",
+        "pollIntervalMs",
+        "execution",
+        "taskSupport",
+        "io.modelcontextprotocol/related-task",
         "progressToken",
         "ui",
         "resourceUri",
@@ -280,6 +326,8 @@ fn json() -> impl Strategy<Value = String> {
         "\"\\u0061\"",
         "\"complete\"",
         "\"task\"",
+        "\"working\"",
+        "\"required\"",
         "9007199254740993",
     ]);
     let value = leaf.prop_map(str::to_owned).prop_recursive(6, 48, 6, move |inner| {
