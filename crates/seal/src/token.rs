@@ -20,6 +20,8 @@ pub enum Purpose {
     Task,
     /// A link for a user's browser.
     Link,
+    /// What a login to a backend has given.
+    Grant,
 }
 
 /// Why a token was not accepted. Tell the peer no more than that it was not.
@@ -38,12 +40,13 @@ pub enum UnsealError {
 
 impl Purpose {
     /// Every purpose, in the order of their numbers, which are part of the format.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Cursor,
         Self::RequestState,
         Self::Session,
         Self::Task,
         Self::Link,
+        Self::Grant,
     ];
 }
 

@@ -61,18 +61,18 @@ fn request(url: &Uri, ask: &Ask) -> Result<Request<RequestBody>, FetchError> {
             headers.insert(ACCEPT, HeaderValue::from_static(accept));
             *request.method_mut() = Method::GET;
         }
-        Ask::Form {
-            form,
+        Ask::Post {
+            kind,
+            body,
             authorization,
         } => {
-            let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-            headers.insert(CONTENT_TYPE, kind);
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
             headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
             if let Some(authorization) = authorization {
                 headers.insert(AUTHORIZATION, authorization.clone());
             }
             *request.method_mut() = Method::POST;
-            *request.body_mut() = RequestBody::new(form.clone());
+            *request.body_mut() = RequestBody::new(body.clone());
         }
     }
     Ok(request)

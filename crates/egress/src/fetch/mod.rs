@@ -126,9 +126,36 @@ impl Fetcher {
         form: Bytes,
         authorization: Option<HeaderValue>,
     ) -> Result<Fetched, FetchError> {
+        self.post(url, named_by, FORM, form, authorization).await
+    }
+
+    /// Posts a JSON document to `url` and takes JSON. As [`Fetcher::post_form`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetcher::post_form`].
+    pub async fn post_json(
+        &self,
+        url: &Uri,
+        named_by: NamedBy,
+        document: Bytes,
+    ) -> Result<Fetched, FetchError> {
+        self.post(url, named_by, "application/json", document, None)
+            .await
+    }
+
+    async fn post(
+        &self,
+        url: &Uri,
+        named_by: NamedBy,
+        kind: &'static str,
+        body: Bytes,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Fetched, FetchError> {
         let limit = self.limits.time;
-        let ask = Ask::Form {
-            form,
+        let ask = Ask::Post {
+            kind,
+            body,
             authorization,
         };
         match tokio::time::timeout(limit, self.hop(url, named_by, &ask)).await {
@@ -219,9 +246,10 @@ impl Fetcher {
 enum Ask {
     /// A document of this type.
     Get { accept: &'static str },
-    /// To take a form.
-    Form {
-        form: Bytes,
+    /// To take a document of this type.
+    Post {
+        kind: &'static str,
+        body: Bytes,
         authorization: Option<HeaderValue>,
     },
 }
@@ -306,6 +334,8 @@ fn same_origin(a: &Uri, b: &Uri) -> bool {
         _ => false,
     }
 }
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 type Addresses = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 type Lookup = Arc<dyn Fn(String, u16) -> Addresses + Send + Sync>;
