@@ -94,3 +94,17 @@ async fn whoever_cannot_be_asked_in_place_is_asked_by_results() {
     assert!(response["result"]["content"].is_array(), "{response}");
     assert_eq!(response["result"]["resultType"], "complete");
 }
+
+#[tokio::test]
+async fn a_backend_that_dies_ends_the_calls_whose_tasks_it_had() {
+    for workshop in [Workshop::of_core().await, Workshop::of_extension().await] {
+        let workshop = workshop.behind_a_pipe().await;
+        let gateway = Gateway::start(&workshop.fleet());
+        let mut client = Live::http(&gateway, "2025-11-25", json!({})).await;
+        let id = client.begin("tools/call", json!({"name": "b__long"})).await;
+        workshop.backend.counted("tasks/get", 1).await;
+        workshop.crash();
+        let response = client.response(&id).await;
+        assert_eq!(response["result"]["isError"], true, "{response}");
+    }
+}

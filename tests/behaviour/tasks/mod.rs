@@ -4,7 +4,7 @@ mod across;
 mod between_2025;
 mod driven;
 mod relayed;
-mod workshop;
+pub mod workshop;
 
 use std::time::Duration;
 

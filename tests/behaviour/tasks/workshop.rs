@@ -21,7 +21,7 @@ pub struct Workshop {
     pub backend: Backend,
     tasks: Arc<Tasks>,
     entry: String,
-    _pipe: Option<(Program, TempDir)>,
+    pipe: Option<(Program, TempDir)>,
 }
 
 #[derive(Default)]
@@ -61,7 +61,7 @@ impl Workshop {
             entry: backend.entry("b"),
             backend,
             tasks,
-            _pipe: None,
+            pipe: None,
         }
     }
 
@@ -71,13 +71,18 @@ impl Workshop {
         let program = self.backend.behind_a_pipe(folder.path(), "b").await;
         Self {
             entry: program.entry(),
-            _pipe: Some((program, folder)),
+            pipe: Some((program, folder)),
             ..self
         }
     }
 
     pub fn fleet(&self) -> String {
         format!("backends:\n{}", self.entry)
+    }
+
+    /// Ends the program without a word.
+    pub fn crash(&self) {
+        self.pipe.as_ref().expect("it is one").0.crash();
     }
 
     /// Whether the task was cancelled.
