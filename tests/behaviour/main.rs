@@ -17,6 +17,7 @@ mod bad_input;
 mod cli;
 mod cli_items;
 mod cold_start;
+mod credentials;
 mod every_cell;
 mod fidelity;
 mod http_sse;

@@ -2,8 +2,8 @@
 
 mod command_line;
 mod doors;
-mod issuer;
+pub mod issuer;
 mod protected_resource;
 mod reload;
 mod strangers;
-mod visitor;
+pub mod visitor;

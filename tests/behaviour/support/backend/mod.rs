@@ -68,6 +68,8 @@ pub struct Seen {
     pub session: String,
 }
 
+/// Says with which status and `WWW-Authenticate` a message is refused, if it is.
+type Door = dyn Fn(&Seen) -> Option<(u16, String)> + Send + Sync;
 type Script = dyn Fn(&str, &Value) -> Option<Reaction> + Send + Sync;
 
 /// A scripted backend. Ends with the test's runtime.
@@ -80,6 +82,7 @@ struct State {
     revision: &'static str,
     capabilities: Value,
     script: Box<Script>,
+    door: Mutex<Option<Arc<Door>>>,
     seen: watch::Sender<Vec<Seen>>,
     gone: watch::Sender<usize>,
     listeners: Listeners,
@@ -109,6 +112,7 @@ impl Backend {
                 "completions": {}, "logging": {},
             }),
             script: Box::new(script),
+            door: Mutex::default(),
             seen: watch::Sender::new(Vec::new()),
             gone: watch::Sender::new(0),
             listeners: Listeners::default(),
@@ -136,6 +140,14 @@ impl Backend {
             }
         });
         Self { url, state }
+    }
+
+    /// From now on refuses what `door` refuses, and publishes nothing about that.
+    pub fn is_guarded_by(
+        &self,
+        door: impl Fn(&Seen) -> Option<(u16, String)> + Send + Sync + 'static,
+    ) {
+        *self.state.door.lock().unwrap() = Some(Arc::new(door));
     }
 
     /// A `backends:` entry for it.
@@ -256,6 +268,20 @@ async fn answer(
         session: session.clone(),
     };
     let last = super::http::text_of(&head.headers, "last-event-id");
+    let door = state.door.lock().unwrap().clone();
+    if let Some(door) = door {
+        if head.uri.path().starts_with("/.well-known/") {
+            return Ok(whole(404, "text/plain", Vec::new()));
+        }
+        let refused = door(&seen);
+        if let Some((status, challenge)) = refused {
+            state.seen.send_modify(|all| all.push(seen));
+            let mut response = whole(status, "text/plain", b"no".to_vec());
+            let challenge = challenge.parse().unwrap();
+            response.headers_mut().insert("www-authenticate", challenge);
+            return Ok(response);
+        }
+    }
     let response = match (&head.method, head.uri.path(), head.uri.query()) {
         (&Method::GET, "/sse", _) => state.open_stream(),
         (&Method::POST, "/messages", Some(stream)) => state.react_on(stream, &message),
