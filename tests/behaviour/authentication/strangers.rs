@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::visitor::{Key, Visitor, api_keys, new_key};
 use crate::support::offering::{keys, offering, resources, tools};
 use crate::support::{Backend, Gateway, Reaction};
+use crate::tasks::workshop::{EXTENSION, Workshop};
 
 struct Two {
     gateway: Gateway,
@@ -221,6 +222,42 @@ async fn a_request_state_leads_nobody_else_back_neither_to_a_backend_nor_to_a_pa
             backend.count("tools/call"),
             if revision == "2026-07-28" { 2 } else { 1 }
         );
+    }
+}
+
+#[tokio::test]
+async fn a_task_is_unknown_to_everybody_but_whose_call_it_is() {
+    for workshop in [Workshop::of_extension().await, Workshop::of_core().await] {
+        let Two {
+            gateway: _gateway,
+            anna,
+            bob,
+        } = two(&workshop.fleet());
+        let capabilities = json!({"extensions": {EXTENSION: {}}, "elicitation": {"form": {}}});
+        let able = json!({"io.modelcontextprotocol/clientCapabilities": capabilities});
+        let call = json!({"name": "b__long", "arguments": {}});
+        let made = anna.stateless("tools/call", call, able.clone()).await;
+        let made = made.json().await;
+        assert_eq!(made["result"]["resultType"], "task", "{made}");
+        let of_anna = made["result"]["taskId"].as_str().unwrap();
+        let made_up: String = of_anna.chars().rev().collect();
+        for method in ["tasks/get", "tasks/cancel", "tasks/update"] {
+            let about = |id: &str| {
+                let mut params = json!({"taskId": id});
+                if method == "tasks/update" {
+                    params["inputResponses"] = json!({});
+                }
+                params
+            };
+            let stolen = bob.stateless(method, about(of_anna), able.clone()).await;
+            let nothing = bob.stateless(method, about(&made_up), able.clone()).await;
+            let stolen = stolen.json().await;
+            assert_eq!(stolen["error"]["code"], -32602, "{method}: {stolen}");
+            assert_eq!(stolen["error"], nothing.json().await["error"], "{method}");
+        }
+        let known = anna.stateless("tasks/get", json!({"taskId": of_anna}), able);
+        let known = known.await.json().await;
+        assert_eq!(known["result"]["status"], "working", "{known}");
     }
 }
 
