@@ -12,7 +12,9 @@
 )]
 
 mod apps;
+mod audit;
 mod authentication;
+mod authorization;
 mod bad_input;
 mod cli;
 mod cli_items;
@@ -20,6 +22,7 @@ mod cold_start;
 mod credentials;
 mod every_cell;
 mod fidelity;
+mod healing;
 mod http_sse;
 mod input_required;
 mod isolation;

@@ -77,20 +77,26 @@ impl fmt::Debug for NewKey {
     }
 }
 
+/// Who calls with a key.
+#[must_use]
+pub fn principal_of_key(settings: &ApiKey) -> Principal {
+    let claims = RawJson::from_serialize(&serde_json::json!({ "key": settings.name }));
+    let principal = Principal::authenticated("api_key", "", &settings.principal, "")
+        .with_claims(claims)
+        .with_scopes(settings.scopes.clone());
+    match settings.expires {
+        Some(expires) => principal.with_expiry(expires),
+        None => principal,
+    }
+}
+
 impl ApiKeyCheck {
     pub(crate) fn new(keys: &[ApiKey]) -> Self {
         let mut by_beginning: HashMap<_, Vec<_>> = HashMap::new();
         for settings in keys {
-            let claims = RawJson::from_serialize(&serde_json::json!({ "key": settings.name }));
-            let mut principal = Principal::authenticated("api_key", "", &settings.principal, "")
-                .with_claims(claims)
-                .with_scopes(settings.scopes.clone());
-            if let Some(expires) = settings.expires {
-                principal = principal.with_expiry(expires);
-            }
             let issued = IssuedKey {
                 settings: settings.clone(),
-                principal,
+                principal: principal_of_key(settings),
             };
             by_beginning
                 .entry(beginning(&settings.sha256))

@@ -14,6 +14,7 @@ mod certificate;
 mod jwt;
 mod verdict;
 
-pub use api_keys::{KEY_PREFIX, NewKey};
+pub use api_keys::{KEY_PREFIX, NewKey, principal_of_key};
 pub use authentication::{AuthenticationError, Authenticators, Door, Doors, check};
 pub use authorization::{Authorizations, Rules, compile_authorization};
+pub use jwt::principal_of_claims;

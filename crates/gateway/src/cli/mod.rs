@@ -5,6 +5,7 @@
 
 mod call;
 mod check;
+mod explain;
 mod import;
 mod key;
 mod list;
@@ -77,6 +78,8 @@ enum Command {
     Resources(list::ListArguments),
     /// List the prompts that a route exposes.
     Prompts(list::ListArguments),
+    /// Say for a caller why each item is visible, hidden or refused, and which rule decided.
+    Explain(explain::ExplainArguments),
     /// Call a tool.
     Call(call::CallArguments),
     /// Stand between the gateway and a child, and end all that the child started.
@@ -153,6 +156,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tools(arguments) => list::run(list::What::Tools, &arguments, &log),
         Command::Resources(arguments) => list::run(list::What::Resources, &arguments, &log),
         Command::Prompts(arguments) => list::run(list::What::Prompts, &arguments, &log),
+        Command::Explain(arguments) => explain::run(&arguments, &log),
         Command::Call(arguments) => call::run(&arguments, &log),
         Command::Guard { .. } => Ok(()),
     };

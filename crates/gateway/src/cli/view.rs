@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use clap::Args;
+use isthmus_catalog::Catalog;
 use isthmus_config::{Backend, Config, HttpWire, Located, Route, Secret, Wire};
 use isthmus_exchange::{
     Attachment, BoxStage, Caller, ClientCapabilities, Item, ItemKind, Principal, RouteName, Scope,
@@ -87,33 +88,43 @@ pub(super) struct View {
 impl View {
     /// Starts the fleet and waits until it has said what it offers.
     pub(super) fn open(arguments: &ViewArguments) -> Result<Self, Failure> {
-        let (mut config, route) = match &arguments.url {
+        let (config, route) = match &arguments.url {
             Some(url) => of_url(url, arguments.token.as_ref())?,
             None => of_config(arguments)?,
         };
+        Self::of(config, &route)
+    }
+
+    /// The same for one route of a config.
+    pub(super) fn of(config: Config, route: &Route) -> Result<Self, Failure> {
+        let mut config = only(config, route);
         // Sessions and cursors of this view end with it: no key file is needed.
         config.state_directory = None;
         // The operator looks at everything; what others see is what `explain` says.
         for route in &mut config.routes {
             route.authorization = None;
         }
-        let route = RouteName::new(route.path);
+        let route = RouteName::new(route.path.as_str());
         let runtime = runtimes::background(0)?;
         let keys = Arc::new(isthmus_seal::SealKeys::generate());
-        let fleet = Fleet::start(&config, runtime.handle().clone(), 1, keys, Users::Own)?;
+        let fleet = Fleet::start(&config, runtime.handle().clone(), 1, keys, Users::Own, None)?;
         runtime.block_on(fleet.router().wait_ready());
         Ok(Self {
             runtime,
             fleet,
             route,
-            caller: caller(),
+            caller: caller_of(Principal::anonymous()),
         })
+    }
+
+    /// What the route offers.
+    pub(super) fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.fleet.router().catalog(&self.route)
     }
 
     /// Every item of `kind` that the route exposes.
     pub(super) fn items(&self, kind: ItemKind) -> Vec<Arc<Item>> {
-        let catalog = self.fleet.router().catalog(&self.route);
-        catalog
+        self.catalog()
             .map(|catalog| catalog.items(kind).to_vec())
             .unwrap_or_default()
     }
@@ -159,20 +170,21 @@ impl View {
 fn of_config(arguments: &ViewArguments) -> Result<(Config, Route), Failure> {
     let (path, config) = settings::load(arguments.config.as_deref())?;
     let route = settings::pick_route(&path, &config, arguments.route.as_deref())?;
-    // What other routes reach is not started.
+    Ok((config, route))
+}
+
+/// The same config with one route: what others reach is not started.
+fn only(config: Config, route: &Route) -> Config {
     let backends = config
         .backends
         .into_iter()
         .filter(|backend| route.backends.contains(&backend.name))
         .collect();
-    Ok((
-        Config {
-            backends,
-            routes: vec![route.clone()],
-            ..config
-        },
-        route,
-    ))
+    Config {
+        backends,
+        routes: vec![route.clone()],
+        ..config
+    }
 }
 
 /// A fleet of one backend without a prefix: whatever answers at `url`.
@@ -205,8 +217,8 @@ fn of_url(url: &http::Uri, token: Option<&Token>) -> Result<(Config, Route), Fai
     ))
 }
 
-fn caller() -> Arc<Caller> {
-    let principal = Principal::anonymous();
+/// Somebody who calls.
+pub(super) fn caller_of(principal: Principal) -> Arc<Caller> {
     let scope = Arc::new(Scope::principal(ScopeId(0), principal.id().clone()));
     Arc::new(Caller {
         principal,

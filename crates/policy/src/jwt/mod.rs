@@ -13,3 +13,4 @@ mod token;
 pub(crate) use issuer_keys::{IssuerKeys, Source};
 pub(crate) use key_set::KeySet;
 pub(crate) use token::JwtCheck;
+pub use token::principal_of_claims;

@@ -228,6 +228,21 @@ impl JwtCheck {
     }
 }
 
+/// Who would call with a token that has these claims, whoever has signed it: for looking at what rules mean. Says nothing
+/// of whether such a token would be taken.
+#[must_use]
+pub fn principal_of_claims(claims: RawJson, tenant_claim: Option<&str>) -> Principal {
+    use isthmus_protocol::object::{member, string_member};
+    let text = |name: &str| string_member(&claims, name).unwrap_or_default();
+    let tenant = tenant_claim.map(text).unwrap_or_default();
+    let listed = member(&claims, "scp");
+    let listed = listed.and_then(|listed| serde_json::from_str(listed.as_str()).ok());
+    let scopes = scopes(string_member(&claims, "scope").as_deref(), listed);
+    Principal::authenticated("jwt", &text("iss"), &text("sub"), &tenant)
+        .with_scopes(scopes)
+        .with_claims(claims)
+}
+
 struct Good {
     principal: Principal,
     keep_until: Option<SystemTime>,
