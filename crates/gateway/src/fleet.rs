@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use isthmus_backend::{Backend, Parking, Shared};
@@ -15,6 +16,7 @@ use isthmus_policy::{Authenticators, Door, Doors, compile_authorization};
 use isthmus_protocol::RawJson;
 use isthmus_router::{AnyBackend, Reloaded, Router};
 use isthmus_seal::SealKeys;
+use isthmus_telemetry::audit::AuditLog;
 use isthmus_transport::{RouteFace, ToolDefinitions};
 use tokio::runtime::Handle;
 
@@ -28,6 +30,8 @@ pub(crate) struct Fleet {
     /// `None`: nobody is asked who he is.
     authenticators: Option<Authenticators>,
     doors: ArcSwap<Doors>,
+    /// Where requests are written down, if they are.
+    audit: Option<AuditLog>,
 }
 
 /// Who uses a fleet.
@@ -58,6 +62,7 @@ impl Fleet {
         egress_slots: usize,
         keys: Arc<SealKeys>,
         users: Users,
+        audit: Option<AuditLog>,
     ) -> anyhow::Result<Self> {
         let egress = isthmus_egress::Client::new(isthmus_egress::ClientSettings {
             slots: egress_slots,
@@ -78,13 +83,13 @@ impl Fleet {
             strangers: strangers(config),
         };
         let parking = shared.parking.clone();
-        let authenticators = (users == Users::Callers).then(|| {
-                Authenticators::new(fetcher, background.clone())
-        });
+        let authenticators =
+            (users == Users::Callers).then(|| Authenticators::new(fetcher, background.clone()));
         let fleet = Self {
             shared,
             authenticators,
             doors: ArcSwap::default(),
+            audit,
             router: Router::new(keys, parking, background),
         };
         fleet.apply(config)?;
@@ -144,13 +149,18 @@ impl Fleet {
     pub(crate) fn face(&self, route: &isthmus_config::Route) -> Option<RouteFace> {
         let name = RouteName::new(route.path.as_str());
         let dispatch = self.router.dispatch(&name)?;
-        let stage = front_stack(self.router.resolving(&name, dispatch)?);
+        let stage = front_stack(
+            &name,
+            self.audit.as_ref(),
+            self.router.resolving(&name, dispatch)?,
+        );
         let tools = Arc::new(CatalogTools {
             router: self.router.clone(),
             route: name.clone(),
         });
         Some(RouteFace {
             legacy_sse: route.legacy_sse,
+            audit: self.audit.clone(),
             tools,
             ..RouteFace::new(name, stage)
         })
@@ -169,8 +179,16 @@ impl Fleet {
             Ok(reloaded) => close_all(reloaded.removed).await,
             Err(impossible) => match impossible {},
         }
+        if let Some(audit) = self.audit.clone() {
+            // Nothing is asked any more; what was, is written down before the process ends.
+            let closing = tokio::task::spawn_blocking(move || audit.close(LAST_LINES));
+            let _ = closing.await;
+        }
     }
 }
+
+/// How long the audit log may take to write what is waiting at the end.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// Ends backends that nobody is led to any more.
 pub(crate) async fn close_all(backends: Vec<Arc<dyn AnyBackend>>) {

@@ -94,9 +94,10 @@ impl Reloads {
         if next.bounds != self.config.bounds
             || next.seal_keys != self.config.seal_keys
             || next.log != self.config.log
+            || next.audit != self.config.audit
         {
             tracing::warn!(
-                "changed bounds, seal keys and log settings take effect at the next start"
+                "changed bounds, seal keys, log and audit settings take effect at the next start"
             );
         }
         let prepared = match Prepared::of(&next) {

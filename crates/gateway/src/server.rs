@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwapOption;
 use isthmus_config::Config;
 use isthmus_session::{SessionLimits, SessionTable};
+use isthmus_telemetry::audit::AuditLog;
 use isthmus_transport::{Clients, ClientsSettings, Listener, Readiness};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -196,12 +197,15 @@ fn start(
     // The first session would wait for it otherwise. It ends by itself, long before anything depends on that.
     drop(background.spawn_blocking(isthmus_seal::warm_up));
     let keys = settings::seal_keys(config)?;
+    let audit = config.audit.as_ref().map(AuditLog::start).transpose();
+    let audit = audit.context("the audit log cannot be opened")?;
     let fleet = Arc::new(Fleet::start(
         config,
         background.clone(),
         egress_slots,
         keys.clone(),
         users,
+        audit,
     )?);
     let bounds = &config.bounds;
     let limits = SessionLimits {

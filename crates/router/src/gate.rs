@@ -26,25 +26,32 @@ impl RouteState {
         request: &Request,
         unknown: impl FnOnce() -> Error,
     ) -> Result<(), Error> {
+        let trail = request.trail.as_deref();
         if self.same_for_everyone() {
             return Ok(());
         }
         let view = self.view(&request.caller);
         let decide = |attempt| self.catalog.verdict(kind, target, asked, view, attempt);
-        let mut decision = decide(None).decision;
-        if decision != Decision::Hide && self.authorization.reads_attempts() {
+        let mut verdict = decide(None);
+        if verdict.decision != Decision::Hide && self.authorization.reads_attempts() {
             let arguments = self.arguments(request)?;
             let attempt = Attempt {
                 method: &request.method,
                 arguments: arguments.as_ref(),
             };
-            decision = decide(Some(attempt)).decision;
-            if decision == Decision::Hide {
+            verdict = decide(Some(attempt));
+            if verdict.decision == Decision::Hide {
+                if let Some(trail) = trail {
+                    trail.decided(&verdict);
+                }
                 let message = format!("`{asked}` may not be used like this");
                 return Err(Error::invalid_params(message));
             }
         }
-        match decision {
+        if let Some(trail) = trail {
+            trail.decided(&verdict);
+        }
+        match verdict.decision {
             Decision::Allow => Ok(()),
             Decision::StepUp(scopes) => Err(insufficient(asked, scopes)),
             Decision::Hide => Err(unknown()),

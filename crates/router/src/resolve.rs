@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use isthmus_catalog::Unresolved;
+use isthmus_catalog::{Unresolved, View};
 use isthmus_config::Shaping;
-use isthmus_exchange::{Continuation, Error, ErrorKind, ItemKind, Request, Retry, Subject, Target};
+use isthmus_exchange::{
+    AllAllowed, Continuation, Error, ErrorKind, ItemKind, Request, Retry, Subject, Target,
+};
 use isthmus_protocol::Method;
 
 use crate::live_route::{LiveRoute, RouteState};
@@ -23,6 +25,9 @@ pub(crate) async fn resolve(
     mut request: Request,
 ) -> Result<Request, Error> {
     if let Some(target) = tasks::target(route, states.keys(), &request).await? {
+        if let Some(trail) = &request.trail {
+            trail.led_to(&target);
+        }
         request.target = Some(target);
         return Ok(request);
     }
@@ -44,7 +49,10 @@ pub(crate) async fn resolve(
     }
     let target = match found {
         Ok(target) => target,
-        Err(unresolved) => return Err(lookup.refused(unresolved)),
+        Err(unresolved) => {
+            lookup.note_hidden(route, &route.state(), &request);
+            return Err(lookup.refused(unresolved));
+        }
     };
     lookup.admit(&route.state(), &target, &request)?;
     request.target = Some(target);
@@ -140,7 +148,16 @@ impl Lookup {
         state: &Arc<RouteState>,
         request: &Request,
     ) -> Result<Target, Unresolved> {
-        let view = state.view(&request.caller);
+        self.look(route, state, request, state.view(&request.caller))
+    }
+
+    fn look(
+        &self,
+        route: &LiveRoute,
+        state: &Arc<RouteState>,
+        request: &Request,
+        view: View<'_>,
+    ) -> Result<Target, Unresolved> {
         let catalog = &state.catalog;
         match self {
             Self::Name(kind, name) => catalog
@@ -189,6 +206,9 @@ impl Lookup {
 
     /// Lets a request through that may go to `target`.
     fn admit(self, state: &RouteState, target: &Target, request: &Request) -> Result<(), Error> {
+        if let Some(trail) = &request.trail {
+            trail.led_to(target);
+        }
         if state.same_for_everyone() {
             return Ok(());
         }
@@ -206,6 +226,33 @@ impl Lookup {
         state.admit(kind, target, &asked, request, || {
             self.refused(Unresolved::Unknown)
         })
+    }
+
+    /// Leaves behind what the caller must not learn and the operator wants to know: that there is such a target, and which
+    /// rule hides it.
+    fn note_hidden(&self, route: &LiveRoute, state: &Arc<RouteState>, request: &Request) {
+        let Some(trail) = request.trail.as_deref() else {
+            return;
+        };
+        if state.same_for_everyone() {
+            return;
+        }
+        let everything = View {
+            caller: &request.caller,
+            authorization: &AllAllowed,
+        };
+        let Ok(target) = self.look(route, state, request, everything) else {
+            return;
+        };
+        let kind = match self {
+            Self::Name(kind, _) => *kind,
+            Self::Uri(_) | Self::Reference(_) | Self::Nothing(_) => ItemKind::Resource,
+        };
+        let view = state.view(&request.caller);
+        let asked = target.native.clone();
+        let verdict = state.catalog.verdict(kind, &target, &asked, view, None);
+        trail.led_to(&target);
+        trail.decided(&verdict);
     }
 
     fn refused(self, unresolved: Unresolved) -> Error {

@@ -5,6 +5,7 @@ use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use isthmus_exchange::{Challenge, Credentials, Field, HeaderFields, Principal};
+use isthmus_telemetry::audit::Refusal;
 
 use crate::answer::{HttpResponse, TurnedAway, json, set_retry_after};
 use crate::face::RouteFace;
@@ -38,6 +39,14 @@ pub(crate) async fn admit(
                 reason = challenge.message,
                 "a caller was not let in"
             );
+            if let Some(audit) = &face.audit {
+                audit.refused(&Refusal {
+                    route: face.route.as_str(),
+                    address: peer.address,
+                    status: challenge.status,
+                    reason: &challenge.message,
+                });
+            }
             Err(challenged(challenge))
         }
     }

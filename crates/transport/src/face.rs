@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use isthmus_exchange::{BoxAuthenticator, BoxStage, Caller, RouteName};
 use isthmus_protocol::RawJson;
+use isthmus_telemetry::audit::AuditLog;
 
 /// What a route looks like from the clients' side: where its requests go, and who may send any.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct RouteFace {
     pub tools: Arc<dyn ToolDefinitions>,
     /// Whether `{path}/sse` and `{path}/messages` serve HTTP+SSE of 2024-11-05.
     pub legacy_sse: bool,
+    /// Where it is written down that somebody was not let in.
+    pub audit: Option<AuditLog>,
 }
 
 /// Finds tools by the names our clients see.
@@ -47,6 +50,7 @@ impl RouteFace {
             authenticator: None,
             tools: Arc::new(NoToolDefinitions),
             legacy_sse: true,
+            audit: None,
         }
     }
 }
