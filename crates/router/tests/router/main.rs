@@ -11,6 +11,7 @@ mod listening;
 mod lists;
 mod model;
 mod reloads;
+mod rules_at_random;
 mod scripted;
 mod tasks;
 mod watching;
