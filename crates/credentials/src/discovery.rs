@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use http::Uri;
 use isthmus_config::{AuthorizationServer, PublicUrl};
-use isthmus_egress::{Fetched, Fetcher, NamedBy};
+use isthmus_egress::{FetchError, Fetched, Fetcher, NamedBy};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::challenge::is_scope;
+use crate::challenge::{Challenge, is_scope};
 use crate::resource::{canonical, is_same, origin};
 use crate::trouble::Trouble;
 
@@ -54,6 +54,8 @@ pub(crate) struct Found {
     pub(crate) issuer: Option<String>,
     /// How clients may show who they are; `None` if nobody says.
     pub(crate) auth_methods: Option<Vec<String>>,
+    /// What the server says of itself, and who has named the server; `None` if nothing was discovered.
+    pub(crate) server: Option<(ServerMetadata, NamedBy)>,
 }
 
 /// What a backend says of itself (RFC 9728 §2).
@@ -72,6 +74,18 @@ pub(crate) struct ServerMetadata {
     pub(crate) issuer: String,
     pub(crate) token_endpoint: String,
     pub(crate) token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    pub(crate) authorization_endpoint: Option<String>,
+    pub(crate) registration_endpoint: Option<String>,
+    pub(crate) revocation_endpoint: Option<String>,
+    pub(crate) code_challenge_methods_supported: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) scopes_supported: Vec<String>,
+    /// RFC 9207 §3.
+    #[serde(default)]
+    pub(crate) authorization_response_iss_parameter_supported: bool,
+    /// SEP-991.
+    #[serde(default)]
+    pub(crate) client_id_metadata_document_supported: bool,
 }
 
 impl Discovery {
@@ -124,9 +138,17 @@ impl Discovery {
                 named_by: NamedBy::Operator,
                 issuer: None,
                 auth_methods: None,
+                server: None,
             });
         }
-        let resource = self.resource_metadata(metadata).await?;
+        let mut resource = self.resource_metadata(metadata).await?;
+        let left_to_backend = matches!(self.server, AuthorizationServer::NamedByBackend);
+        if resource.is_none()
+            && left_to_backend
+            && let Some(place) = self.ask_backend().await
+        {
+            resource = self.resource_metadata(Some(&place)).await?;
+        }
         let (issuer, named_by) = match (&self.server, &resource) {
             (AuthorizationServer::Issuer(issuer), resource) => {
                 let trusts = |found: &ResourceMetadata| {
@@ -148,6 +170,7 @@ impl Discovery {
             (_, None) => return Err(Trouble::NoServer),
         };
         let server = server_metadata(&self.fetcher, &issuer, named_by).await?;
+        let server_named_by = named_by;
         let (token_endpoint, named_by) = endpoint(&server, &server.token_endpoint, named_by)?;
         let (name, scopes) = match resource {
             Some(found) => (found.resource, found.scopes_supported),
@@ -163,7 +186,8 @@ impl Discovery {
             token_endpoint,
             named_by,
             issuer: Some(issuer),
-            auth_methods: server.token_endpoint_auth_methods_supported,
+            auth_methods: server.token_endpoint_auth_methods_supported.clone(),
+            server: Some((server, server_named_by)),
         })
     }
 
@@ -197,9 +221,23 @@ impl Discovery {
         Ok(None)
     }
 
+    /// Where the backend says that its metadata is, to whoever asks without a credential.
+    async fn ask_backend(&self) -> Option<String> {
+        let asked = self.get(&self.url, NamedBy::Operator).await.ok()?;
+        Challenge::of(&asked.headers).resource_metadata
+    }
+
+    /// A backend may take its time, or send an event stream without end, to whoever gets anything from it.
+    async fn get(&self, url: &Uri, named_by: NamedBy) -> Result<Fetched, FetchError> {
+        let getting = self.fetcher.get(url, named_by, "application/json");
+        tokio::time::timeout(PATIENCE, getting)
+            .await
+            .unwrap_or(Err(FetchError::TimedOut { limit: PATIENCE }))
+    }
+
     async fn metadata_at(&self, place: &str, named_by: NamedBy) -> Option<ResourceMetadata> {
         let url: Uri = place.parse().ok()?;
-        match self.fetcher.get(&url, named_by, "application/json").await {
+        match self.get(&url, named_by).await {
             Ok(fetched) if fetched.status.is_success() => {
                 serde_json::from_slice(&fetched.body).ok()
             }
@@ -289,5 +327,7 @@ fn shown(text: &str) -> String {
 }
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+/// How long a backend may take to say something about itself.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// How long is remembered what was found.
 const REMEMBERED: Duration = Duration::from_secs(3600);

@@ -8,20 +8,26 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod challenge;
+mod check;
 mod client;
 mod client_credentials;
 mod credentials;
 mod discovery;
 mod form;
 mod holder;
+mod login;
 mod pass;
 mod resource;
 mod source;
+mod store;
 mod token_endpoint;
 mod token_exchange;
 mod tokens;
 mod trouble;
 
+pub use check::check;
 pub use credentials::{Credentials, Shared};
 pub use holder::Holder;
+pub use login::{Begun, LoggedIn, Login, LoginError, Logins};
 pub use pass::{Pass, Shown, Verdict};
+pub use store::{GrantStore, StoreError};

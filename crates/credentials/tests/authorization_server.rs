@@ -390,3 +390,74 @@ async fn whoever_comes_without_a_token_has_none_to_exchange() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_backend_that_publishes_elsewhere_is_asked_where() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let pem = key.serialize_pem().replace('\n', "\n          ");
+    let backend = Server::start().await;
+    // It gives tokens itself: an origin that the operator has named.
+    backend.publishes_itself();
+    let metadata = serde_json::json!({
+        "resource": format!("{}/mcp", backend.url()), "authorization_servers": [backend.url()],
+    });
+    backend.answers("/about", Answer::json(200, &metadata.to_string()));
+    let place = format!("{}/about", backend.url());
+    backend.answers("/mcp", Answer::challenge(&place));
+    let written = format!(
+        "      client_credentials:\n        client_id: gw\n        algorithm: ES256\n        private_key: |\n          {pem}\n"
+    );
+    let credentials = credentials(&backend, &written);
+    assert_eq!(shown(&own(&credentials)).await.unwrap(), "Bearer token-1");
+}
+
+#[tokio::test]
+async fn a_server_on_this_machine_that_a_backend_names_is_not_asked() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let pem = key.serialize_pem().replace('\n', "\n          ");
+    let inside = Server::start().await;
+    inside.publishes_itself();
+    let backend = Server::start().await;
+    backend.publishes_resource("/mcp", &[inside.url()], &[]);
+    let written = format!(
+        "      client_credentials:\n        client_id: gw\n        algorithm: ES256\n        private_key: |\n          {pem}\n"
+    );
+    let credentials = credentials(&backend, &written);
+    assert!(shown(&own(&credentials)).await.is_err());
+    assert!(inside.all_asked().is_empty());
+}
+
+#[test]
+fn a_key_that_cannot_sign_is_found_before_anybody_is_asked() {
+    for (key, algorithm) in [
+        (
+            rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519)
+                .unwrap()
+                .serialize_pem(),
+            "ES256",
+        ),
+        (
+            rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)
+                .unwrap()
+                .serialize_pem(),
+            "ES384",
+        ),
+        (
+            rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)
+                .unwrap()
+                .serialize_pem(),
+            "RS256",
+        ),
+        ("nothing".to_owned(), "ES256"),
+    ] {
+        let key = key.replace('\n', "\n          ");
+        let text = format!(
+            "backends:\n  crm:\n    http: {{urls: ['https://crm.example/mcp']}}\n    credentials:\n      client_credentials:\n        client_id: a\n        algorithm: {algorithm}\n        private_key: |\n          {key}\n"
+        );
+        let environment = Environment::new([("HOME", "/nowhere")], "/nowhere");
+        let config = parse(&text, "gateway.yaml".as_ref(), &environment).unwrap();
+        let error = isthmus_credentials::check(&config).unwrap_err();
+        let expected = "gateway.yaml:9:11  the private key for `crm` cannot sign so";
+        assert_eq!(error.message(), expected, "{algorithm}");
+    }
+}

@@ -39,6 +39,12 @@ impl Answer {
         ))
     }
 
+    pub(crate) fn challenge(metadata: &str) -> Self {
+        Self(format!(
+            "HTTP/1.1 401 x\r\nwww-authenticate: Bearer resource_metadata=\"{metadata}\"\r\ncontent-length: 0\r\n\r\n"
+        ))
+    }
+
     pub(crate) fn redirect(to: &str) -> Self {
         Self(format!(
             "HTTP/1.1 307 x\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"

@@ -281,3 +281,29 @@ async fn a_certificate_has_to_be_for_the_name_that_was_asked_for() {
         assert!(matches!(refused, Err(FetchError::Connect(_))), "{host}");
     }
 }
+
+#[tokio::test]
+async fn a_form_goes_to_the_place_it_is_meant_for_and_nowhere_else() {
+    let (elsewhere, asked_elsewhere) = serve(ok("{}")).await;
+    let (moved, asked) = serve(moved(&format!("http://{elsewhere}/"))).await;
+    let post = async |address: SocketAddr, named_by| {
+        let url = format!("http://{address}/token").parse().unwrap();
+        let form = Bytes::from_static(b"a=b");
+        fetcher().post_form(&url, named_by, form, None).await
+    };
+    let answer = post(moved, NamedBy::Operator).await.unwrap();
+    assert_eq!(answer.status, StatusCode::FOUND);
+    assert_eq!(asked_elsewhere.load(Ordering::Relaxed), 0);
+    assert!(post(elsewhere, NamedBy::Peer).await.is_err());
+    assert_eq!(asked_elsewhere.load(Ordering::Relaxed), 0);
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert_eq!(
+        post(elsewhere, NamedBy::Operator)
+            .await
+            .unwrap()
+            .body
+            .as_ref(),
+        b"{}"
+    );
+    assert_eq!(format!("{answer:?}").matches("http").count(), 0);
+}

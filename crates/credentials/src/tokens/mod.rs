@@ -147,7 +147,7 @@ impl Tokens {
                     .is_some_and(|failed| failed.until > now);
                 if held.renew <= now && !resting {
                     // Nobody waits for it: what there is will do for now.
-                    let _ = self.fly(&mut state);
+                    drop(self.fly(&mut state));
                 }
                 return Ok(shown);
             }
@@ -242,7 +242,7 @@ impl Tokens {
         };
         let now = Instant::now();
         if again {
-            state.denied = Some((challenge.scopes.clone(), now + DENIED));
+            state.denied = Some((challenge.scopes, now + DENIED));
             return out_of_reach();
         }
         if state.generation != shown.generation || state.held.is_none() {
