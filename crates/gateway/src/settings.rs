@@ -23,6 +23,7 @@ pub(crate) fn load(argument: Option<&Path>) -> Result<(PathBuf, Config), Failure
     isthmus_policy::compile_authorization(&config)
         .map_err(|complaints| Failure::Config(complaints.to_string()))?;
     isthmus_policy::check(&config).map_err(|mistake| Failure::Config(mistake.to_string()))?;
+    isthmus_credentials::check(&config).map_err(|mistake| Failure::Config(mistake.to_string()))?;
     Ok((path, config))
 }
 

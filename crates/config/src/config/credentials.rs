@@ -147,7 +147,7 @@ impl PartialEq for IgnoredLocation {
 impl fmt::Display for IgnoredLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Some(location) => write!(f, "{location}: "),
+            Some(location) => write!(f, "{location}  "),
             None => Ok(()),
         }
     }
