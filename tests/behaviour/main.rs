@@ -20,6 +20,7 @@ mod cli;
 mod cli_items;
 mod cold_start;
 mod credentials;
+mod edge;
 mod every_cell;
 mod fidelity;
 mod healing;

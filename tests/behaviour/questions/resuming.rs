@@ -1,6 +1,6 @@
 //! Streams that break while somebody is asked: what was on them comes again, to the client and to the gateway.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -131,17 +131,13 @@ async fn only_the_stream_that_broke_is_played_again() {
 }
 
 /// A backend that closes the stream of a call after its first event, and asks on the one that goes on with it.
-fn breaks() -> impl Fn(&str, &Value) -> Option<Reaction> + Send + Sync {
-    type Feed = mpsc::Sender<String>;
-    let waiting: Arc<Mutex<Option<(Value, Feed)>>> = Arc::default();
-    move |method, params| match method {
+fn breaks(method: &str, params: &Value) -> Option<Reaction> {
+    match method {
         "tools/call" => {
             let (feed, fed) = mpsc::channel(8);
-            feed.try_send("id: one\nretry: 10\ndata:\n\n".to_owned())
-                .unwrap();
-            *waiting.lock().unwrap() = Some((params.clone(), feed.clone()));
+            let primed = "id: one\nretry: 10\ndata:\n\n";
+            feed.try_send(primed.to_owned()).unwrap();
             // Dropping the feed ends the stream; the call goes on.
-            *waiting.lock().unwrap() = None;
             Some(Reaction::Stream(fed))
         }
         "(resume)" => {
@@ -164,11 +160,12 @@ fn breaks() -> impl Fn(&str, &Value) -> Option<Reaction> + Send + Sync {
     }
 }
 
+/// The streams that went on, for the test to finish.
 static FEEDS: Mutex<Vec<mpsc::Sender<String>>> = Mutex::new(Vec::new());
 
 #[tokio::test]
 async fn a_question_on_a_stream_that_the_gateway_resumed_belongs_to_the_same_request() {
-    let scene = Scene::scripted(Way::Http, "2025-11-25", breaks()).await;
+    let scene = Scene::scripted(Way::Http, "2025-11-25", breaks).await;
     let gateway = Gateway::start(&scene.fleet());
     let finish = async |answered: Value| {
         assert_eq!(answered["roots"][0]["uri"], "file:///work", "{answered}");

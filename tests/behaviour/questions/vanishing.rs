@@ -374,6 +374,56 @@ async fn many_more_calls_than_may_wait_are_each_answered_and_all_of_it_goes_away
 }
 
 #[tokio::test]
+async fn a_thousand_requests_wait_at_once_and_what_they_held_is_given_back() {
+    const EACH: usize = 250;
+    let names = ["b0", "b1", "b2", "b3"];
+    let backends = join_all(names.map(|_| asking(Way::Http, vec![vec![form("one")]]))).await;
+    let entries = names.iter().zip(&backends);
+    let entries: String = entries
+        .map(|(name, scene)| scene.backend.entry(name))
+        .collect();
+    let bounds = "bounds: {parks: 1000, parks_per_principal: 1000, park_lifetime: 30s}";
+    let gateway = Gateway::start(&format!("{bounds}\nbackends:\n{entries}"));
+    let client = Detached::http(&gateway);
+    let call = |name: &str| json!({"name": format!("{name}__ask"), "arguments": {}});
+    let mut before = None;
+    for _ in 0..2 {
+        let mut waiting = Vec::new();
+        // In pieces, so that connections are not what is tried here.
+        for _ in 0..EACH / 25 {
+            for name in names {
+                let calls = (0..25).map(|_| client.result("tools/call", call(name)));
+                let asked = join_all(calls).await;
+                waiting.extend(asked.into_iter().map(|asked| (call(name), asked)));
+            }
+        }
+        assert!(
+            waiting
+                .iter()
+                .all(|(_, asked)| asked["resultType"] == "input_required")
+        );
+        let refused = client.ask("tools/call", call("b0")).await;
+        assert_eq!(refused["error"]["data"]["kind"], "overloaded", "{refused}");
+        for some in waiting.chunks(25) {
+            let retries = some.iter().map(|(params, asked)| {
+                client.retry("tools/call", params, asked, answers_to(asked))
+            });
+            for response in join_all(retries).await {
+                assert_eq!(told(&response)[0]["one"]["action"], "accept", "{response}");
+            }
+        }
+        for scene in &backends {
+            was_let_go(scene).await;
+            assert!(scene.backend.open_sessions() <= 2);
+        }
+        match before {
+            None => before = Some(Held::by(gateway.pid())),
+            Some(before) => back_at(gateway.pid(), before, SLACK_KIB).await,
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_backend_that_asks_for_ever_ends_when_nobody_answers_any_more() {
     let script = |method: &str, _: &Value| {
         if method != "tools/call" {

@@ -60,6 +60,16 @@ impl Live {
     /// Opens a session over Streamable HTTP.
     pub async fn http(gateway: &Gateway, revision: &'static str, capabilities: Value) -> Self {
         let client = Stateful::open_with(&gateway.url(), revision, capabilities).await;
+        Self::resumed(gateway, client)
+    }
+
+    /// Goes on with a session that another gateway may have opened.
+    pub fn resumed(gateway: &Gateway, session: Stateful) -> Self {
+        let revision = session.revision;
+        let client = Stateful {
+            url: gateway.url(),
+            ..session
+        };
         let (hears, heard) = mpsc::channel(1024);
         let (early, reading) = (Vec::new(), HashMap::new());
         let http = Http {

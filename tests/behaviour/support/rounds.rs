@@ -17,7 +17,7 @@ pub struct Detached {
 
 enum Wire {
     Http(Stateless),
-    Pipe(Mutex<(Pipe, u32)>),
+    Pipe(Box<Mutex<(Pipe, u32)>>),
 }
 
 impl Detached {
@@ -37,7 +37,7 @@ impl Detached {
     /// One with a gateway of its own for `fleet`, over its pipe.
     pub fn pipe(fleet: &str) -> Self {
         Self {
-            wire: Wire::Pipe(Mutex::new((Pipe::start(fleet), 0))),
+            wire: Wire::Pipe(Box::new(Mutex::new((Pipe::start(fleet), 0)))),
             capabilities: super::live::everything("2026-07-28"),
         }
     }

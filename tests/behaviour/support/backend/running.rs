@@ -239,7 +239,7 @@ impl State {
     fn question_id(&self) -> Value {
         let mut questions = self.questions.lock().unwrap();
         *questions += 1;
-        if *questions % 2 == 0 {
+        if questions.is_multiple_of(2) {
             json!(*questions)
         } else {
             json!(format!("native-question-{questions}"))
