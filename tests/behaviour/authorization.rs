@@ -404,3 +404,79 @@ async fn a_check_says_what_is_wrong_with_rules_and_where() {
     );
     assert!(said.contains("gateway.yaml:"), "{said}");
 }
+
+#[tokio::test]
+async fn an_operator_is_told_which_rule_decided() {
+    let scene = Scene::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let keys = api_keys(&[&scene.reader, &scene.boss]);
+    let fleet = format!(
+        "authentication: [api_keys: {{}}]\n{keys}{RULES}routes: {{/mcp: {{tools: {{exclude: [b__delete], rename: {{b__read: look}}}}}}}}\nbackends:\n{}",
+        scene.backend.entry("b")
+    );
+    let path = config_in(&folder, &fleet);
+    std::fs::write(
+        folder.path().join("claims.json"),
+        r#"{"iss":"i","sub":"boss","scope":"files:write"}"#,
+    )
+    .unwrap();
+    let explain = async |arguments: &[&str]| {
+        let mut command = command(&folder);
+        command
+            .arg("explain")
+            .arg("--config")
+            .arg(&path)
+            .args(arguments);
+        let done = tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap();
+        let out = String::from_utf8(done.stdout).unwrap();
+        (
+            done.status.code(),
+            out,
+            String::from_utf8(done.stderr).unwrap(),
+        )
+    };
+    let (code, out, err) = explain(&["--as", "reader", "--json"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    let found: Value = serde_json::from_str(&out).unwrap();
+    let found = found.as_array().unwrap();
+    let state = |kind: &str, native: &str| {
+        let fits = |item: &&Value| item["kind"] == kind && item["native"] == native;
+        let item = found
+            .iter()
+            .find(fits)
+            .unwrap_or_else(|| panic!("no {native}: {out}"));
+        item.clone()
+    };
+    assert_eq!(state("tool", "read")["state"], "renamed");
+    assert_eq!(state("tool", "read")["name"], "look");
+    assert_eq!(state("tool", "delete")["state"], "left out");
+    let secret = state("prompt", "secret");
+    assert_eq!(secret["state"], "hidden");
+    assert_eq!(secret["rule"]["name"], "authorization.rules[0]");
+    assert!(
+        secret["rule"]["place"]
+            .as_str()
+            .unwrap()
+            .contains("gateway.yaml:"),
+        "{secret}"
+    );
+    let write = state("resource", "x:/write");
+    assert_eq!(
+        (&write["state"], &write["scopes"]),
+        (&json!("step-up"), &json!(["files:write"]))
+    );
+    // The claims of a token, and one item, as a table.
+    let (code, out, _) = explain(&["--as", "claims.json", "b__secret"]).await;
+    assert_eq!(code, Some(0));
+    assert!(
+        out.contains("visible") && out.contains("authorization.rules[3]") && !out.contains("hello"),
+        "{out}"
+    );
+    let (code, _, err) = explain(&["--as", "nobody"]).await;
+    assert_eq!(code, Some(2));
+    assert!(err.contains("keys are `reader`, `boss`"), "{err}");
+    let (code, _, err) = explain(&["b__nothing"]).await;
+    assert_eq!(code, Some(2), "{err}");
+}

@@ -208,6 +208,7 @@ async fn the_help_is_what_the_snapshot_has() {
         "tools",
         "resources",
         "prompts",
+        "explain",
         "call",
     ] {
         let arguments: Vec<_> = subcommand.split_whitespace().chain(["--help"]).collect();
