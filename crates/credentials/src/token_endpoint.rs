@@ -142,6 +142,26 @@ fn words(code: &str) -> String {
     }
 }
 
+/// A server's own words as they may stand in a log. What is too long for a word may be the very token that it is about.
 fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(300).collect()
+    let words = text.split_whitespace().map(|word| {
+        let sound = word.len() < TOO_LONG_FOR_A_WORD && !word.chars().any(char::is_control);
+        if sound { word } else { "…" }
+    });
+    let text: Vec<&str> = words.take(60).collect();
+    text.join(" ")
+}
+
+const TOO_LONG_FOR_A_WORD: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_repeats_a_token_does_not_bring_it_into_the_log() {
+        let said = "the token eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm5hIn0.c2ln\n has expired";
+        assert_eq!(printable(said), "the token … has expired");
+        assert_eq!(words("invalid_grant\r\nx: y"), "invalid_grantxy");
+    }
 }
