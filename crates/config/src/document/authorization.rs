@@ -31,7 +31,7 @@ pub(crate) enum DefaultWord {
 /// `item.annotations.readOnlyHint || "writer" in claims.roles`; in single quotes `${` stays what it is.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "AuthorizationRule", extend("oneOf" = [
+#[schemars(rename = "Rule", extend("oneOf" = [
     {"required": ["allow"]}, {"required": ["hide"]}, {"required": ["step_up"]}
 ]))]
 pub(crate) struct Rule {
