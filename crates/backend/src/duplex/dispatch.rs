@@ -28,9 +28,14 @@ pub(super) async fn run(
     closing: CancellationToken,
 ) {
     let mut paying = pin!(shared.pay());
+    // May be sent once more elsewhere; whoever does must not find this conversation again.
+    let mut unsent = Vec::new();
     let failure = loop {
         tokio::select! {
             event = incoming.next() => match event {
+                Some(Ok(PipeEvent::Undelivered { request, error })) if is_gone(&error) => {
+                    unsent.extend(shared.remove(request).map(|entry| (entry, error)));
+                }
                 Some(Ok(event)) => shared.take(event),
                 Some(Err(error)) => break error,
                 None => break shared.gone(),
@@ -41,22 +46,18 @@ pub(super) async fn run(
     };
     tracing::debug!(backend = %shared.backend, %failure, "the conversation has ended");
     shared.fail(&failure);
+    for (entry, error) in unsent {
+        entry.buffer.finish(Err(error));
+    }
+}
+
+fn is_gone(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::SessionUnknown)
 }
 
 impl Shared {
     fn take(self: &Arc<Self>, event: PipeEvent) {
         match event {
-            PipeEvent::Undelivered { request, error }
-                if matches!(error.kind(), ErrorKind::SessionUnknown) =>
-            {
-                // The rest may have been accepted before the session was gone; this one was not. Its sender must not find
-                // the same session again.
-                let undelivered = self.remove(request);
-                self.fail(&self.gone());
-                if let Some(entry) = undelivered {
-                    entry.buffer.finish(Err(error));
-                }
-            }
             PipeEvent::Undelivered { request, error } => {
                 self.finish(request, Err(error));
             }

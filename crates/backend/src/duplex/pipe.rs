@@ -39,11 +39,11 @@ pub(crate) struct OutgoingMessage {
 pub(crate) enum PipeEvent {
     /// The text of one message or batch, not looked at yet.
     Message(Bytes),
-    /// The backend did not take a request; others are not affected. Never from stdio.
+    /// The backend did not take a request; others are not affected.
     Undelivered {
         /// Which request.
         request: u64,
-        /// Why.
+        /// Why. `SessionUnknown` if that is because the pipe has no other end any more, which its own end follows.
         error: Error,
     },
 }

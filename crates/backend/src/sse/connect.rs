@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HeaderMap;
 use http::{StatusCode, Uri};
-use isthmus_exchange::{BackendName, Error};
+use isthmus_exchange::{BackendName, Error, ErrorKind};
 use isthmus_protocol::sse::SseEvent;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -197,11 +197,13 @@ async fn post(
         Err(error) => Failure::not_answered(backend, error).error,
     };
     tracing::debug!(%backend, %error, "a message was not taken");
-    if let Some(request) = message.request {
+    let is_gone = matches!(error.kind(), ErrorKind::SessionUnknown);
+    let end = is_gone.then(|| Err(unavailable(backend, error.message().to_owned())));
+    let request = message.request;
+    let undelivered = request.map(|request| Ok(PipeEvent::Undelivered { request, error }));
+    for said in undelivered.into_iter().chain(end) {
         // Nobody reads any more if this fails.
-        let _ = arrived
-            .send(Ok(PipeEvent::Undelivered { request, error }))
-            .await;
+        let _ = arrived.send(said).await;
     }
 }
 

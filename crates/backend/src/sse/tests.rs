@@ -105,6 +105,7 @@ async fn a_request_whose_session_is_gone_was_not_accepted() {
         panic!("delivered")
     };
     assert_eq!(*error.kind(), ErrorKind::SessionUnknown);
+    assert!(matches!(pipe.incoming.next().await, Some(Err(_))));
 }
 
 #[tokio::test]

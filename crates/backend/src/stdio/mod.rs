@@ -8,6 +8,7 @@ mod child;
 mod companion;
 #[cfg(target_os = "linux")]
 mod guard;
+mod line_writer;
 mod lines;
 mod open;
 mod piped;

@@ -1,18 +1,18 @@
 //! A child that speaks JSON-RPC over its stdin and stdout, as a pipe (26:basic/transports/stdio).
 
+use std::collections::VecDeque;
 use std::process::Stdio;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_core::Stream;
 use isthmus_exchange::{BackendName, Error, ErrorKind};
-use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::child::{ChildSettings, Exit, RunningChild, StdioError};
+use super::line_writer::LineWriter;
 use super::lines::{LineError, LineReader};
 use super::stderr::{FreeText, TextLog};
 use crate::duplex::{OutgoingMessage, Pipe, PipeEnd, PipeEvent};
@@ -65,6 +65,7 @@ pub(crate) fn start_piped(
         log,
         closing: maker.closing.clone(),
         stop: driver.stop.clone(),
+        farewell: VecDeque::new(),
         over: false,
     };
     background.spawn(async move {
@@ -92,11 +93,11 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(self) -> Exit {
+    async fn run(self) -> Ended {
         let Self {
             running,
             stdin,
-            lines,
+            mut lines,
             stderr,
             text,
             rest,
@@ -108,13 +109,18 @@ impl Driver {
             gone.cancel();
             exit
         };
-        let writing = gone.run_until_cancelled(async {
-            if write_lines(stdin, lines, &stop).await.is_err() {
-                // Usually the child has just ended. One that lives on and does not listen is of no use.
-                tokio::time::sleep(EXIT_FOLLOWS).await;
-                stop.cancel();
-            }
-        });
+        let writing = async {
+            let mut stdin = LineWriter::new(stdin);
+            let writing = async {
+                if write_lines(&mut stdin, &mut lines, &stop).await.is_err() {
+                    // Usually the child has just ended. One that lives on and does not listen is of no use.
+                    tokio::time::sleep(EXIT_FOLLOWS).await;
+                    stop.cancel();
+                }
+            };
+            gone.run_until_cancelled(writing).await;
+            stdin.unwritten().collect::<Vec<_>>()
+        };
         // A child that is told to end may still have something to say; to close its stdout would be a second error.
         let draining = gone.run_until_cancelled(async {
             if let Ok(mut stdout) = rest.await {
@@ -130,17 +136,21 @@ impl Driver {
                 } => {}
             }
         };
-        tokio::join!(process, writing, draining, logging).0
+        let (exit, mut unwritten, ..) = tokio::join!(process, writing, draining, logging);
+        lines.close();
+        while let Ok(message) = lines.try_recv() {
+            unwritten.extend(message.request);
+        }
+        Ended { exit, unwritten }
     }
 }
 
-/// Writes one message per line until told to stop or there is nobody left who could send; then the stream is closed.
+/// Writes messages until told to stop or there is nobody left who could send.
 async fn write_lines(
-    stdin: impl AsyncWrite + Unpin,
-    mut lines: mpsc::Receiver<OutgoingMessage>,
+    stdin: &mut LineWriter<ChildStdin>,
+    lines: &mut mpsc::Receiver<OutgoingMessage>,
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
-    let mut stdin = BufWriter::with_capacity(16 << 10, stdin);
     loop {
         let message = match lines.try_recv() {
             Ok(message) => Some(message),
@@ -156,22 +166,16 @@ async fn write_lines(
         let Some(message) = message else {
             return stdin.flush().await;
         };
-        stdin.write_all(&on_one_line(message.text)).await?;
-        stdin.write_all(b"\n").await?;
+        stdin.push(message).await?;
     }
 }
 
-/// A line break inside a JSON text can only be white space between its parts: it becomes a space.
-fn on_one_line(text: Bytes) -> Bytes {
-    if !text.contains(&b'\n') && !text.contains(&b'\r') {
-        return text;
-    }
-    text.iter()
-        .map(|byte| match byte {
-            b'\n' | b'\r' => b' ',
-            other => *other,
-        })
-        .collect()
+/// How a child ended.
+#[derive(Debug, Clone)]
+struct Ended {
+    exit: Exit,
+    /// The requests that it cannot have seen.
+    unwritten: Vec<u64>,
 }
 
 struct Incoming {
@@ -179,10 +183,12 @@ struct Incoming {
     /// There until it is dropped.
     lines: Option<LineReader<ChildStdout>>,
     unread: Option<oneshot::Sender<ChildStdout>>,
-    exited: watch::Receiver<Option<Exit>>,
+    exited: watch::Receiver<Option<Ended>>,
     log: TextLog,
     closing: CancellationToken,
     stop: CancellationToken,
+    /// What is said after the last line.
+    farewell: VecDeque<Result<PipeEvent, Error>>,
     over: bool,
 }
 
@@ -190,14 +196,13 @@ impl Incoming {
     fn stream(self) -> impl Stream<Item = Result<PipeEvent, Error>> + Send {
         futures_util::stream::unfold(self, |mut incoming| async move {
             let item = incoming.next().await?;
-            incoming.over = item.is_err();
             Some((item, incoming))
         })
     }
 
     async fn next(&mut self) -> Option<Result<PipeEvent, Error>> {
         if self.over {
-            return None;
+            return self.farewell.pop_front();
         }
         loop {
             match self.lines.as_mut()?.next().await {
@@ -205,29 +210,45 @@ impl Incoming {
                 Ok(Some(line)) => return Some(Ok(PipeEvent::Message(line))),
                 Err(error @ LineError::TooLong(_)) => {
                     self.stop.cancel();
+                    self.over = true;
                     let kind = ErrorKind::BackendMisbehaved(self.backend.clone());
                     let message = format!("backend `{}`: {error}", self.backend);
                     return Some(Err(Error::new(kind, message)));
                 }
-                Ok(None) | Err(LineError::Io(_)) => return self.end().await.map(Err),
+                Ok(None) | Err(LineError::Io(_)) => {
+                    self.over = true;
+                    self.end().await;
+                    return self.farewell.pop_front();
+                }
             }
         }
     }
 
-    /// Why there is no more to read; `None` if we wanted it so.
-    async fn end(&mut self) -> Option<Error> {
-        let exit = self.exited.wait_for(Option::is_some);
-        let exit = match tokio::time::timeout(EXIT_FOLLOWS, exit).await {
-            Ok(Ok(exit)) => *exit,
+    /// Finds out why there is no more to read, which is not worth a word if we wanted it so.
+    async fn end(&mut self) {
+        let ended = self.exited.wait_for(Option::is_some);
+        let ended = match tokio::time::timeout(EXIT_FOLLOWS, ended).await {
+            Ok(Ok(ended)) => ended.clone(),
             _ => None,
         };
-        let failure = match exit {
-            _ if self.closing.is_cancelled() => return None,
-            Some(exit) if !self.stop.is_cancelled() => StdioError::ended(exit, &self.log),
-            _ => StdioError::Deaf,
+        if self.closing.is_cancelled() {
+            return;
+        }
+        let (failure, unwritten) = match ended {
+            Some(Ended { exit, unwritten }) if !self.stop.is_cancelled() => {
+                (StdioError::ended(exit, &self.log), unwritten)
+            }
+            _ => (StdioError::Deaf, Vec::new()),
         };
         self.stop.cancel();
-        Some(failure.at(&self.backend))
+        let failure = failure.at(&self.backend);
+        for request in unwritten {
+            let error = Error::new(ErrorKind::SessionUnknown, failure.message().to_owned());
+            let error = error.with_fault(failure.fault());
+            let event = PipeEvent::Undelivered { request, error };
+            self.farewell.push_back(Ok(event));
+        }
+        self.farewell.push_back(Err(failure));
     }
 }
 
@@ -237,30 +258,5 @@ impl Drop for Incoming {
             // Nobody takes it if the process has ended.
             let _ = unread.send(lines.into_inner());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_message_with_line_breaks_between_its_parts_is_written_on_one_line() {
-        let (sender, lines) = mpsc::channel(2);
-        for text in ["{\"a\":\r\n1}", "{}"] {
-            let text = Bytes::from_static(text.as_bytes());
-            sender
-                .try_send(OutgoingMessage {
-                    text,
-                    request: None,
-                })
-                .unwrap();
-        }
-        drop(sender);
-        let mut written = Vec::new();
-        write_lines(&mut written, lines, &CancellationToken::new())
-            .await
-            .unwrap();
-        assert_eq!(written, b"{\"a\":  1}\n{}\n");
     }
 }

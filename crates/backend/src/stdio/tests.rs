@@ -295,6 +295,32 @@ async fn what_a_crashed_child_leaves_behind_ends_with_it() {
 }
 
 #[tokio::test]
+async fn what_a_killed_child_cannot_have_read_may_be_sent_once_more_and_the_rest_may_not() {
+    let (conversation, ids) = with_family(&[]).await;
+    let child = Pid::from_raw(ids[0]).unwrap();
+    kill_process(child, Signal::STOP).unwrap();
+    let send = |length: usize| {
+        let params = json!({"name": "echo", "arguments": {"x": "x".repeat(length)}});
+        let outgoing = Outgoing::plain(Method::ToolsCall, RawJson::from_serialize(&params));
+        let conversation = conversation.clone();
+        let mut sent = Box::pin(async move { conversation.request(outgoing).await });
+        async move {
+            // Sent, and not answered.
+            assert!(timeout(Duration::from_millis(250), &mut sent).await.is_err());
+            sent
+        }
+    };
+    // More than the pipe holds: some of it is written, and nothing of what follows.
+    let begun = send(1 << 18).await;
+    let unseen = send(1).await;
+    kill_process(child, Signal::KILL).unwrap();
+    let (begun, unseen) = tokio::join!(begun, unseen);
+    let kind = |reply: Result<_, Error>| reply.map(drop).unwrap_err().kind().clone();
+    assert!(matches!(kind(begun), ErrorKind::BackendUnavailable(_)));
+    assert_eq!(kind(unseen), ErrorKind::SessionUnknown);
+}
+
+#[tokio::test]
 async fn a_killed_child_is_reported_with_the_signal() {
     let (conversation, ids) = with_family(&[]).await;
     kill_process(Pid::from_raw(ids[0]).unwrap(), Signal::KILL).unwrap();

@@ -216,6 +216,8 @@ async fn a_request_that_finds_its_session_gone_was_not_accepted_and_the_others_m
         error: Error::new(ErrorKind::SessionUnknown, "no such session"),
     };
     peer.voice.send(Ok(event)).await.unwrap();
+    let reason = Error::new(ErrorKind::BackendUnavailable(backend()), "it fell over");
+    peer.voice.send(Err(reason)).await.unwrap();
     let error = result(refused).await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::SessionUnknown);
     assert!(conversation.closed().is_cancelled());
