@@ -12,7 +12,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use isthmus_catalog::{Catalog, Member, Standing, View};
 use isthmus_config::{Backend, Process, Route, StdioWire, Wire};
 use isthmus_exchange::{
-    AllVisible, Attachment, BackendName, Caller, ClientCapabilities, Freshness, ItemKind,
+    AllAllowed, Attachment, BackendName, Caller, ClientCapabilities, Freshness, ItemKind,
     ListedItem, Listing, PeerFacts, Principal, Scope, ScopeId,
 };
 use isthmus_protocol::{RawJson, Revision};
@@ -25,7 +25,7 @@ fn catalogs(criterion: &mut Criterion) {
     let caller = caller();
     let view = View {
         caller: &caller,
-        visibility: &AllVisible,
+        authorization: &AllAllowed,
     };
     let route = Route::new("/mcp");
     let mut group = criterion.benchmark_group("catalog");
