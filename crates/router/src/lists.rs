@@ -21,9 +21,10 @@ pub(crate) async fn page(
     keys: &SealKeys,
 ) -> Result<Reply, Error> {
     let cursor = cursor(&request.params)?;
+    // Also in the middle of a list: it may have been begun before this gateway was started.
+    route.warmed_up(route.state().settings.cold_start).await;
     // Whoever is in the middle of a list does not wait for more of it.
     if cursor.is_none() {
-        route.warmed_up(route.state().settings.cold_start).await;
         route.freshened().await;
     }
     let state = route.state();

@@ -1,5 +1,5 @@
-//! Every endpoint with every kind of credential, as statuses in `snapshots/doors.txt`: who reads it sees that no path and
-//! no method lets in whom another one refuses. `ISTHMUS_BLESS=1` writes it.
+//! Every endpoint and method with every kind of credential, as statuses and challenges in `snapshots/doors.txt`: who reads
+//! it sees that no path and no method lets in whom another one refuses. `ISTHMUS_BLESS=1` writes it.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::issuer::{Issuer, from_now};
 use super::visitor::{Visitor, new_key};
+use crate::support::http::Answer;
 use crate::support::offering::{offering, tools};
 use crate::support::{Backend, Gateway};
 
@@ -29,7 +30,7 @@ enum Ask {
     Bare,
 }
 
-const ENDPOINTS: [Endpoint; 17] = [
+const ENDPOINTS: [Endpoint; 25] = [
     at("initialize", "POST", "/mcp", Ask::Initialize),
     at("a request of its own", "POST", "/mcp", Ask::Stateless),
     at("a request in a session", "POST", "/mcp", Ask::InSession),
@@ -44,6 +45,13 @@ const ENDPOINTS: [Endpoint; 17] = [
         Ask::Initialize,
     ),
     at("a method that is not served", "PUT", "/mcp", Ask::Bare),
+    at("the same, of old clients", "DELETE", "/mcp/sse", Ask::Bare),
+    at(
+        "the same, their messages",
+        "GET",
+        "/mcp/messages",
+        Ask::Bare,
+    ),
     at("preflight", "OPTIONS", "/mcp", Ask::Bare),
     at(
         "the route that asks nobody",
@@ -69,6 +77,22 @@ const ENDPOINTS: [Endpoint; 17] = [
         "/.well-known/oauth-protected-resource/open",
         Ask::Bare,
     ),
+    at(
+        "metadata, posted to",
+        "POST",
+        "/.well-known/oauth-protected-resource/mcp",
+        Ask::Bare,
+    ),
+    at("is it alive?", "GET", "/healthz", Ask::Bare),
+    at("is it ready?", "GET", "/readyz", Ask::Bare),
+    at("health, posted to", "POST", "/healthz", Ask::Bare),
+    at(
+        "a path that is not there",
+        "POST",
+        "/other",
+        Ask::Initialize,
+    ),
+    at("below a path that is", "POST", "/mcp/x", Ask::Initialize),
     at("other case", "POST", "/MCP", Ask::Initialize),
     at("two slashes", "POST", "//mcp", Ask::Initialize),
     at("a way around", "POST", "/open/../mcp", Ask::Initialize),
@@ -111,13 +135,15 @@ backends:\n{}",
     let credentials = credentials(&issuer, &ended, &laptop.key);
     let owner = Visitor::with(&gateway.url(), &laptop.key);
     let mut table = String::from(
-        "Status of every endpoint for every kind of credential. A session is always that of the key's owner.\n\n",
+        "Status of every endpoint for every kind of credential, and by a letter which challenge came with it.\n\
+         A session is always that of the key's owner: who comes with a good token is somebody else.\n\n",
     );
     let _ = write!(table, "{:<38}", "");
     for endpoint in &ENDPOINTS {
-        let _ = write!(table, "{:>5}", letter(endpoint));
+        let _ = write!(table, " {:<4}", letter(endpoint));
     }
-    table.push('\n');
+    end_line(&mut table);
+    let mut challenges = Vec::new();
     for (name, headers) in &credentials {
         let _ = write!(table, "{name:<38}");
         for endpoint in &ENDPOINTS {
@@ -133,10 +159,15 @@ backends:\n{}",
                 .cloned()
                 .collect();
             let visitor = Visitor::showing(&url, &shown);
-            let status = status(&visitor, endpoint, &session).await;
-            let _ = write!(table, "{status:>5}");
+            let answer = answer(&visitor, endpoint, &session).await;
+            let status = answer.status.as_u16();
+            let _ = write!(table, " {status}{}", challenge(&answer, &mut challenges));
         }
-        table.push('\n');
+        end_line(&mut table);
+    }
+    table.push('\n');
+    for (letter, challenge) in ('a'..).zip(&challenges) {
+        let _ = writeln!(table, "{letter}  {challenge}");
     }
     table.push('\n');
     for endpoint in &ENDPOINTS {
@@ -161,7 +192,35 @@ fn letter(endpoint: &Endpoint) -> char {
     (b'A' + u8::try_from(place.unwrap()).unwrap()) as char
 }
 
-async fn status(visitor: &Visitor, endpoint: &Endpoint, session: &str) -> u16 {
+fn end_line(table: &mut String) {
+    table.truncate(table.trim_end_matches(' ').len());
+    table.push('\n');
+}
+
+/// A letter for the challenges of an answer, a space if it has none. The sentence for people is left out: which they are
+/// is in `crates/policy/tests/who_is_let_in.txt`.
+fn challenge(answer: &Answer, known: &mut Vec<String>) -> char {
+    let schemes = answer.headers.get_all("www-authenticate").iter();
+    let schemes: Vec<String> = schemes
+        .map(|scheme| {
+            let parts = scheme.to_str().unwrap().split(", ");
+            let kept = parts.filter(|part| !part.contains("error_description="));
+            kept.collect::<Vec<_>>().join(", ")
+        })
+        .collect();
+    if schemes.is_empty() {
+        return ' ';
+    }
+    let shown = schemes.join("  and  ");
+    let place = known.iter().position(|other| *other == shown);
+    let place = place.unwrap_or_else(|| {
+        known.push(shown);
+        known.len() - 1
+    });
+    (b'a' + u8::try_from(place).unwrap()) as char
+}
+
+async fn answer(visitor: &Visitor, endpoint: &Endpoint, session: &str) -> Answer {
     let Endpoint { method, ask, .. } = endpoint;
     let visitor = if matches!(ask, Ask::InSession | Ask::Listen | Ask::End) {
         visitor.in_session(session)
@@ -169,7 +228,7 @@ async fn status(visitor: &Visitor, endpoint: &Endpoint, session: &str) -> u16 {
         visitor.clone()
     };
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
-    let answer = match ask {
+    match ask {
         Ask::Initialize => visitor.initialize().await,
         Ask::Stateless => visitor.stateless("tools/list", json!({}), json!({})).await,
         Ask::InSession => visitor.post(&ping).await,
@@ -181,8 +240,7 @@ async fn status(visitor: &Visitor, endpoint: &Endpoint, session: &str) -> u16 {
                 .send(method, &visitor.url, &accept, String::new())
                 .await
         }
-    };
-    answer.status.as_u16()
+    }
 }
 
 /// Not a header: what stands here goes into the URL.
