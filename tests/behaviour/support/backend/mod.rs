@@ -83,6 +83,8 @@ struct State {
     capabilities: Value,
     script: Box<Script>,
     door: Mutex<Option<Arc<Door>>>,
+    /// Headers of every response, whatever else it has.
+    beside: Mutex<Vec<(&'static str, &'static str)>>,
     seen: watch::Sender<Vec<Seen>>,
     gone: watch::Sender<usize>,
     listeners: Listeners,
@@ -113,6 +115,7 @@ impl Backend {
             }),
             script: Box::new(script),
             door: Mutex::default(),
+            beside: Mutex::default(),
             seen: watch::Sender::new(Vec::new()),
             gone: watch::Sender::new(0),
             listeners: Listeners::default(),
@@ -148,6 +151,11 @@ impl Backend {
         door: impl Fn(&Seen) -> Option<(u16, String)> + Send + Sync + 'static,
     ) {
         *self.state.door.lock().unwrap() = Some(Arc::new(door));
+    }
+
+    /// From now on says this in the headers of every response.
+    pub fn says_beside(&self, headers: &[(&'static str, &'static str)]) {
+        *self.state.beside.lock().unwrap() = headers.to_vec();
     }
 
     /// A `backends:` entry for it.
@@ -282,13 +290,17 @@ async fn answer(
             return Ok(response);
         }
     }
-    let response = match (&head.method, head.uri.path(), head.uri.query()) {
+    let mut response = match (&head.method, head.uri.path(), head.uri.query()) {
         (&Method::GET, "/sse", _) => state.open_stream(),
         (&Method::POST, "/messages", Some(stream)) => state.react_on(stream, &message),
         (_, "/sse" | "/messages", _) => whole(405, "text/plain", Vec::new()),
         (&Method::GET, _, _) if !last.is_empty() => state.resume(&session, &last),
         _ => state.react(&head.method, &session, &message),
     };
+    for (name, value) in state.beside.lock().unwrap().iter() {
+        let value = http::HeaderValue::from_static(value);
+        response.headers_mut().append(*name, value);
+    }
     state.seen.send_modify(|all| all.push(seen));
     Ok(response)
 }
