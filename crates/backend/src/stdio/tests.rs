@@ -302,22 +302,20 @@ async fn what_a_killed_child_cannot_have_read_may_be_sent_once_more_and_the_rest
     let send = |length: usize| {
         let params = json!({"name": "echo", "arguments": {"x": "x".repeat(length)}});
         let outgoing = Outgoing::plain(Method::ToolsCall, RawJson::from_serialize(&params));
-        let conversation = conversation.clone();
-        let mut sent = Box::pin(async move { conversation.request(outgoing).await });
-        async move {
-            // Sent, and not answered.
-            assert!(timeout(Duration::from_millis(250), &mut sent).await.is_err());
-            sent
-        }
+        Handle::current().spawn(conversation.clone().request(outgoing))
     };
     // More than the pipe holds: some of it is written, and nothing of what follows.
-    let begun = send(1 << 18).await;
-    let unseen = send(1).await;
+    let mut begun = send(1 << 18);
+    let mut unseen = send(1);
+    for sent in [&mut begun, &mut unseen] {
+        let answered = timeout(Duration::from_millis(250), sent).await;
+        assert!(answered.is_err());
+    }
     kill_process(child, Signal::KILL).unwrap();
-    let (begun, unseen) = tokio::join!(begun, unseen);
-    let kind = |reply: Result<_, Error>| reply.map(drop).unwrap_err().kind().clone();
-    assert!(matches!(kind(begun), ErrorKind::BackendUnavailable(_)));
-    assert_eq!(kind(unseen), ErrorKind::SessionUnknown);
+    let begun = begun.await.unwrap().unwrap_err();
+    assert!(matches!(begun.kind(), ErrorKind::BackendUnavailable(_)));
+    let unseen = unseen.await.unwrap().unwrap_err();
+    assert_eq!(*unseen.kind(), ErrorKind::SessionUnknown);
 }
 
 #[tokio::test]
