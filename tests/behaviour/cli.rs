@@ -205,6 +205,8 @@ async fn the_help_is_what_the_snapshot_has() {
         "schema",
         "import",
         "key new",
+        "login",
+        "logout",
         "tools",
         "resources",
         "prompts",

@@ -25,9 +25,10 @@ pub use config::{
     CallersCredential, Certificate, CertificateName, ClientCertificates, ClientCredentials,
     ClientProof, Config, Credentials, EraSetting, Glob, HostPattern, HttpWire, IgnoredLocation,
     Jwks, Jwt, JwtAlgorithm, KeyPair, Listener, ListenerTls, Located, Location, Log, LogFormat,
-    Names, OAuthClient, OriginPattern, Override, OwnCredential, Process, ProcessLimits, PublicUrl,
-    Restart, Roots, Route, SealKey, Secret, SecretPlace, SessionPolicy, Shaping, SseWire,
-    StdioWire, Timeouts, TlsVersion, TokenExchange, WhenFull, Wire,
+    Login, LoginClient, Names, OAuthClient, OriginPattern, Override, OwnCredential,
+    Process, ProcessLimits, PublicUrl, Restart, Roots, Route, SealKey, Secret, SecretPlace,
+    SessionPolicy, Shaping, SseWire, StdioWire, Timeouts, TlsVersion, TokenExchange, WhenFull,
+    Wire,
 };
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use document::json_schema;

@@ -22,6 +22,8 @@ pub(crate) struct Client {
 }
 
 enum Proof {
+    /// One that cannot keep a secret.
+    Nothing,
     Secret {
         value: Secret,
         place: Option<SecretPlace>,
@@ -92,6 +94,21 @@ impl Client {
         })
     }
 
+    /// A client with this secret, or one that cannot keep any.
+    pub(crate) fn new_shared(
+        id: &str,
+        secret: Option<&Secret>,
+        place: Option<SecretPlace>,
+    ) -> Self {
+        Self {
+            id: id.to_owned(),
+            proof: secret.map_or(Proof::Nothing, |value| Proof::Secret {
+                value: value.clone(),
+                place,
+            }),
+        }
+    }
+
     /// What to send to `server`.
     ///
     /// # Errors
@@ -99,6 +116,10 @@ impl Client {
     /// A defect, or no randomness.
     pub(crate) fn shows(&self, server: &Found) -> Result<Shows, Error> {
         match &self.proof {
+            Proof::Nothing => Ok(Shows {
+                fields: vec![("client_id", self.id.clone())],
+                authorization: None,
+            }),
             Proof::Secret { value, place } => {
                 let methods = server.auth_methods.as_deref();
                 let takes = |method| methods.is_some_and(|all| all.iter().any(|one| one == method));

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use crate::client::Client;
 use crate::client_credentials::ClientCredentials;
 use crate::discovery::Discovery;
+use crate::login::{LoginSource, Logins};
 use crate::pass::refusal;
 use crate::resource::canonical;
 use crate::source::Source;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub fetcher: Fetcher,
     /// Where tokens are fetched: whoever waits for one may leave.
     pub background: Handle,
+    /// What people's logins have given; `None` if there is no place to keep it.
+    pub logins: Option<Logins>,
 }
 
 /// The credentials for one backend.
@@ -73,6 +76,27 @@ impl Credentials {
                 value.set_sensitive(true);
                 Some(Pass::fixed(backend.clone(), name.clone(), value))
             }
+            Some(OwnCredential::Login(login)) => match &shared.logins {
+                None => {
+                    let text = format!(
+                        "{}`{backend}` has no place to keep a login: set `state_directory`",
+                        place_of(settings)
+                    );
+                    return Err(refusal(backend, text));
+                }
+                Some(logins) => {
+                    let source = Arc::new(LoginSource::new(
+                        backend.clone(),
+                        (**login).clone(),
+                        discovery(&login.server),
+                        shared.fetcher.clone(),
+                        logins.clone(),
+                    ));
+                    let background = shared.background.clone();
+                    let tokens = Tokens::new(backend.clone(), Holder::Operator, source, background);
+                    Some(Pass::of_tokens(tokens))
+                }
+            },
             Some(OwnCredential::ClientCredentials(settings)) => {
                 let source = Arc::new(ClientCredentials::new(
                     backend.clone(),
@@ -178,6 +202,11 @@ impl Credentials {
         let error = refusal(&self.backend, text.clone());
         Err(Error::new(ErrorKind::Overloaded { retry_after }, text).caused_by(error))
     }
+}
+
+fn place_of(settings: &isthmus_config::Credentials) -> String {
+    let location = settings.location.as_ref();
+    location.map_or_else(String::new, |location| format!("{location}: "))
 }
 
 impl fmt::Debug for Credentials {

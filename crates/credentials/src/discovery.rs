@@ -167,7 +167,13 @@ impl Discovery {
                 let named_by = self.named_by(&issuer);
                 (issuer, named_by)
             }
-            (_, None) => return Err(Trouble::NoServer),
+            // Until 2025-03-26 a backend's own origin was its authorization server (digest §4B).
+            (_, None) => {
+                let issuer = origin(&self.url);
+                let found = server_metadata(&self.fetcher, &issuer, NamedBy::Operator).await;
+                found.map_err(|_| Trouble::NoServer)?;
+                (issuer, NamedBy::Operator)
+            }
         };
         let server = server_metadata(&self.fetcher, &issuer, named_by).await?;
         let server_named_by = named_by;

@@ -38,6 +38,33 @@ fn escape(value: &str, text: &mut String) {
     }
 }
 
+/// The fields of a form; `None` if it is none, or not text.
+pub(crate) fn decode(form: &str) -> Option<Vec<(String, String)>> {
+    let fields = form.split('&').filter(|field| !field.is_empty());
+    let fields = fields.map(|field| {
+        let (name, value) = field.split_once('=').unwrap_or((field, ""));
+        Some((unescaped(name)?, unescaped(value)?))
+    });
+    fields.collect()
+}
+
+fn unescaped(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                let (high, low) = (digit()?, digit()?);
+                u8::try_from(high << 4 | low).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +73,16 @@ mod tests {
     fn every_byte_that_means_something_is_escaped() {
         let form = encode([("a b", "c&d=é"), ("x", "")]);
         assert_eq!(form, "a+b=c%26d%3D%C3%A9&x=");
+        let fields = decode(&form).unwrap();
+        assert_eq!(fields[0], ("a b".to_owned(), "c&d=é".to_owned()));
+        assert_eq!(fields[1], ("x".to_owned(), String::new()));
+    }
+
+    #[test]
+    fn what_is_no_form_is_none() {
+        for bad in ["a=%", "a=%1", "a=%zz", "a=%ff", "%é=1"] {
+            assert_eq!(decode(bad), None, "{bad}");
+        }
+        assert_eq!(decode(""), Some(Vec::new()));
     }
 }

@@ -18,6 +18,11 @@ pub(crate) trait Source: Send + Sync + fmt::Debug {
     ///
     /// Why there is none, as the caller is told.
     fn obtain(&self, want: Want) -> BoxFuture<'static, Result<Token, Error>>;
+
+    /// How long to wait at most before it is asked again after a failure.
+    fn longest_pause(&self) -> Duration {
+        Duration::from_secs(60)
+    }
 }
 
 /// What token is wanted.

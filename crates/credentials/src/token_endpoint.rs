@@ -21,6 +21,7 @@ pub(crate) struct Granted {
     token_type: String,
     expires_in: Option<serde_json::Number>,
     scope: Option<String>,
+    refresh_token: Option<SecretString>,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +123,16 @@ impl Granted {
         Token::new(self.access_token.expose_secret(), lifetime, scopes).ok_or(Trouble::NoBearer)
     }
 
+    /// The token itself, for the store.
+    pub(crate) const fn access_token(&self) -> &SecretString {
+        &self.access_token
+    }
+
+    /// What gets the next token.
+    pub(crate) const fn refresh_token(&self) -> Option<&SecretString> {
+        self.refresh_token.as_ref()
+    }
+
     /// Whether the token is `other`.
     pub(crate) fn is(&self, other: &str) -> bool {
         use secrecy::ExposeSecret as _;
@@ -130,7 +141,7 @@ impl Granted {
 }
 
 /// An error code as it may stand in a sentence.
-fn words(code: &str) -> String {
+pub(crate) fn words(code: &str) -> String {
     let letters = code
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || "_-.".contains(*c));
@@ -143,7 +154,7 @@ fn words(code: &str) -> String {
 }
 
 /// A server's own words as they may stand in a log. What is too long for a word may be the very token that it is about.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let words = text.split_whitespace().map(|word| {
         let sound = word.len() < TOO_LONG_FOR_A_WORD && !word.chars().any(char::is_control);
         if sound { word } else { "…" }

@@ -29,6 +29,7 @@ fn credentials(backend: &Server, written: &str) -> std::sync::Arc<Credentials> {
     let settings = config.backends[0].credentials.as_ref().unwrap();
     let url = format!("{}/mcp", backend.url()).parse().unwrap();
     let shared = Shared {
+        logins: None,
         fetcher: Fetcher::new(Vec::new(), FetchLimits::default()),
         background: Handle::current(),
     };

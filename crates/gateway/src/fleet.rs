@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use isthmus_backend::{Backend, Parking, Shared};
 use isthmus_config::Config;
+use isthmus_credentials::client_document;
 use isthmus_egress::{FetchLimits, Fetcher};
 use isthmus_exchange::{AllAllowed, Caller, RouteName};
 use isthmus_policy::{Authenticators, Door, Doors, compile_authorization};
@@ -20,6 +21,7 @@ use isthmus_telemetry::audit::AuditLog;
 use isthmus_transport::{RouteFace, ToolDefinitions};
 use tokio::runtime::Handle;
 
+use crate::settings::{self, is_logged_in_to};
 use crate::stack::front_stack;
 
 /// The running fleet.
@@ -73,6 +75,7 @@ impl Fleet {
             credentials: isthmus_credentials::Shared {
                 fetcher: fetcher.clone(),
                 background: background.clone(),
+                logins: settings::logins(config, &keys),
             },
             background: background.clone(),
             egress,
@@ -142,7 +145,13 @@ impl Fleet {
                 ..self.face(route)?
             })
         };
-        config.routes.iter().filter_map(guarded).collect()
+        let mut faces: Vec<RouteFace> = config.routes.iter().filter_map(guarded).collect();
+        if let (Some(face), Some(public_url)) = (faces.first_mut(), &listener.public_url)
+            && config.backends.iter().any(is_logged_in_to)
+        {
+            face.documents.extend(client_document(public_url));
+        }
+        faces
     }
 
     /// What the user of this machine sees of one route, without being asked; `None` if the fleet has no such route.

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use isthmus_config::{Config, Environment, Route};
+use isthmus_config::{Backend, Config, Environment, OwnCredential, Route};
+use isthmus_credentials::{GrantStore, Logins};
 use isthmus_seal::{KeyId, KeyMaterial, SealKeys};
 
 use crate::cli::Failure;
@@ -78,4 +79,25 @@ pub(crate) fn seal_keys(config: &Config) -> anyhow::Result<Arc<SealKeys>> {
         }
     };
     Ok(Arc::new(keys))
+}
+
+/// What people's logins to backends have given, if there is a place to keep it. Nothing is read yet.
+pub(crate) fn logins(config: &Config, keys: &Arc<SealKeys>) -> Option<Logins> {
+    let folder = config.state_directory.as_deref()?;
+    let urls = config.listeners.iter();
+    let mut urls = urls.filter_map(|listener| listener.public_url.as_ref());
+    let public_url = urls.find(|url| url.origin().starts_with("https://"));
+    Some(Logins::new(
+        GrantStore::new(folder, keys.clone()),
+        public_url,
+    ))
+}
+
+/// Whether what is shown to a backend comes from a login.
+pub(crate) fn is_logged_in_to(backend: &Backend) -> bool {
+    let own = backend
+        .credentials
+        .as_ref()
+        .and_then(|found| found.own.as_ref());
+    matches!(own, Some(OwnCredential::Login(_)))
 }

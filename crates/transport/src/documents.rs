@@ -24,11 +24,12 @@ impl Documents {
     /// What the routes of a listener have to say.
     pub(crate) fn of(faces: &[RouteFace]) -> Self {
         let mut documents = Self::default();
-        let all = faces
+        let of_authenticators = faces
             .iter()
             .filter_map(|face| face.authenticator.as_ref())
             .flat_map(|authenticator| authenticator.documents());
-        for document in all {
+        let all = faces.iter().flat_map(|face| &face.documents);
+        for document in all.chain(of_authenticators) {
             let places = documents.by_path.entry(document.path.clone()).or_default();
             places.push(document.clone());
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use isthmus_exchange::{BoxAuthenticator, BoxStage, Caller, RouteName};
+use isthmus_exchange::{BoxAuthenticator, BoxStage, Caller, PublicDocument, RouteName};
 use isthmus_protocol::RawJson;
 use isthmus_telemetry::audit::AuditLog;
 
@@ -22,6 +22,8 @@ pub struct RouteFace {
     pub legacy_sse: bool,
     /// Where it is written down that somebody was not let in.
     pub audit: Option<AuditLog>,
+    /// What anybody may read on the listener beside what the authenticator publishes.
+    pub documents: Vec<PublicDocument>,
 }
 
 /// Finds tools by the names our clients see.
@@ -51,6 +53,7 @@ impl RouteFace {
             tools: Arc::new(NoToolDefinitions),
             legacy_sse: true,
             audit: None,
+            documents: Vec::new(),
         }
     }
 }

@@ -34,6 +34,30 @@ pub enum OwnCredential {
     },
     /// Tokens that the gateway gets as a client of its own (RFC 6749 §4.4).
     ClientCredentials(Box<ClientCredentials>),
+    /// Tokens that the operator gets by logging in to the backend with an account of his own (RFC 6749 §4.1).
+    Login(Box<Login>),
+}
+
+/// The login of a person to a backend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Login {
+    /// The client that the operator has registered; `None`: the gateway names itself, or registers.
+    pub client: Option<LoginClient>,
+    /// With which authorization server: never [`AuthorizationServer::TokenEndpoint`].
+    pub server: AuthorizationServer,
+    /// What is asked for; empty: what the backend says that it takes.
+    pub scopes: Vec<String>,
+}
+
+/// A client that the operator has registered for logins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoginClient {
+    /// Its id.
+    pub id: String,
+    /// The secret that it shares with the server; `None` for one that cannot keep any.
+    pub secret: Option<Secret>,
+    /// Where the secret is sent; `None`: as the server's metadata says, and in the header if it says nothing.
+    pub place: Option<SecretPlace>,
 }
 
 /// A credential that belongs to a caller.

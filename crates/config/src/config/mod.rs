@@ -37,7 +37,7 @@ pub(crate) use backend::{DEFAULT_IDLE, DEFAULT_REFRESH};
 pub use bounds::Bounds;
 pub use credentials::{
     AuthorizationServer, CallersCredential, ClientCredentials, ClientProof, Credentials,
-    IgnoredLocation, OAuthClient, OwnCredential, SecretPlace, TokenExchange,
+    IgnoredLocation, Login, LoginClient, OAuthClient, OwnCredential, SecretPlace, TokenExchange,
 };
 pub use glob::Glob;
 pub use listener::{HostPattern, Listener, OriginPattern};

@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{AlgorithmName, Secret};
+use super::{AlgorithmName, Login, Secret};
 use crate::yaml::Spanned;
 
-/// What is shown to a backend. `header` and `client_credentials` belong to the operator, `exchange` belongs to each caller.
+/// What is shown to a backend. `header`, `client_credentials` and `login` belong to the operator, `exchange` belongs to each
+/// caller.
 /// There may be one of each: then the operator's is for what the gateway asks by itself, such as lists. The token, cookies
 /// and identity headers that callers show to the gateway are never sent to a backend.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -16,6 +17,8 @@ pub(crate) struct Credentials {
     pub(crate) header: Option<Spanned<CredentialHeader>>,
     /// Tokens that the gateway gets as a client of its own (OAuth client credentials).
     pub(crate) client_credentials: Option<Spanned<ClientCredentials>>,
+    /// Tokens of an account that the operator logs in to with a browser, by `isthmus login` (OAuth authorization code).
+    pub(crate) login: Option<Spanned<Login>>,
     /// A token for the backend in exchange for the caller's own (RFC 8693). Callers have to come with a token, so it takes
     /// `authentication` by `jwt`.
     pub(crate) exchange: Option<Spanned<TokenExchange>>,

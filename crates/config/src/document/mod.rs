@@ -11,6 +11,7 @@ mod backend;
 mod bounds;
 mod credentials;
 mod listener;
+mod login;
 mod process;
 mod route;
 mod schema;
@@ -32,6 +33,7 @@ pub(crate) use credentials::{
     ClientCredentials, CredentialHeader, Credentials, SecretPlaceWord, TokenExchange,
 };
 pub(crate) use listener::Listener;
+pub(crate) use login::Login;
 pub(crate) use process::{Process, ProcessLimits};
 pub(crate) use route::{AlphabetWord, Names, Override, Route, Shaping};
 pub use schema::json_schema;

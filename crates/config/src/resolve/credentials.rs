@@ -46,23 +46,35 @@ impl Resolver<'_> {
                 .add_with_help(written.mark, path, message, help);
             return None;
         }
-        if let (Some(_), Some(second)) = (&written.header, &written.client_credentials) {
-            let second = second.mark;
+        let own = [
+            written.header.as_ref().map(|it| ("header", it.mark)),
+            written
+                .client_credentials
+                .as_ref()
+                .map(|it| ("client_credentials", it.mark)),
+            written.login.as_ref().map(|it| ("login", it.mark)),
+        ];
+        let mut own = own.into_iter().flatten();
+        if let (Some((first, _)), Some((second, mark))) = (own.next(), own.next()) {
             let message =
-                "`header` and `client_credentials` exclude each other: each is the operator's own";
-            self.complaints.add(second, path.as_str(), message);
+                format!("`{first}` and `{second}` exclude each other: each is the operator's own");
+            self.complaints.add(mark, path.as_str(), message);
         }
         let header = written.header.as_ref();
         let header = header.and_then(|header| self.credential_header(header, &path));
         let client = written.client_credentials.as_ref();
         let client = client.and_then(|client| self.client_credentials(client, &path));
+        let login = written.login.as_ref();
+        let login = login.and_then(|login| self.login(login, &path));
         let exchange = written.exchange.as_ref();
         let exchange = exchange.and_then(|exchange| self.token_exchange(exchange, &path));
         let nothing = written.header.is_none()
             && written.client_credentials.is_none()
+            && written.login.is_none()
             && written.exchange.is_none();
         if nothing {
-            let message = "one of `header`, `client_credentials` and `exchange` is missing";
+            let message =
+                "one of `header`, `client_credentials`, `login` and `exchange` is missing";
             self.complaints.add(written.mark, path.as_str(), message);
         }
         let sessions = backend.sessions.as_ref();
@@ -76,7 +88,7 @@ impl Resolver<'_> {
                 .add_with_help(sessions.mark, path, message, help);
         }
         Some(Credentials {
-            own: header.or(client),
+            own: header.or(client).or(login),
             callers: exchange,
             resource: self.resource(written.resource.as_ref(), &path),
             location: Some(self.complaints.location(written.mark)),

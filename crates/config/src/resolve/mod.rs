@@ -12,6 +12,7 @@ mod credentials;
 mod env_file;
 mod http;
 mod listener;
+mod login;
 mod process;
 mod route;
 mod secret;

@@ -367,7 +367,8 @@ impl Tokens {
             }
             Err(error) => {
                 let times = state.failed.as_ref().map_or(0, |failed| failed.times) + 1;
-                let pause = (FIRST_PAUSE * 2_u32.saturating_pow(times - 1)).min(LONGEST_PAUSE);
+                let longest = self.source.longest_pause();
+                let pause = (FIRST_PAUSE * 2_u32.saturating_pow(times - 1)).min(longest);
                 if times == 1 && error.fault() != Fault::Client {
                     tracing::warn!(backend = %self.backend, %error, cause = error.source_text(), "there is no token for a backend");
                 } else {
@@ -438,7 +439,6 @@ const REPLACED_LATELY: Duration = Duration::from_secs(10);
 const DENIED: Duration = Duration::from_secs(300);
 /// The wait after the first failure; each next one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long a token may take, discovery included.
 const LONGEST_FLIGHT: Duration = Duration::from_secs(30);
 /// Scopes asked for because a backend named them.

@@ -9,6 +9,7 @@ mod explain;
 mod import;
 mod key;
 mod list;
+mod login;
 mod print;
 mod run;
 mod stdio;
@@ -72,6 +73,10 @@ enum Command {
     Import(import::ImportArguments),
     /// Make keys that callers may show.
     Key(key::KeyArguments),
+    /// Log in to a backend with an account of your own, in a browser.
+    Login(login::LoginArguments),
+    /// Forget the login to a backend.
+    Logout(login::LogoutArguments),
     /// List the tools that a route exposes.
     Tools(list::ListArguments),
     /// List the resources and resource templates that a route exposes.
@@ -153,6 +158,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Schema => check::schema(),
         Command::Import(arguments) => import::run(&arguments),
         Command::Key(arguments) => key::run(&arguments),
+        Command::Login(arguments) => login::login(&arguments, &log),
+        Command::Logout(arguments) => login::logout(&arguments, &log),
         Command::Tools(arguments) => list::run(list::What::Tools, &arguments, &log),
         Command::Resources(arguments) => list::run(list::What::Resources, &arguments, &log),
         Command::Prompts(arguments) => list::run(list::What::Prompts, &arguments, &log),

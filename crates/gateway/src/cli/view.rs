@@ -98,15 +98,19 @@ impl View {
     /// The same for one route of a config.
     pub(super) fn of(config: Config, route: &Route) -> Result<Self, Failure> {
         let mut config = only(config, route);
-        // Sessions and cursors of this view end with it: no key file is needed.
-        config.state_directory = None;
+        // Sessions and cursors of this view end with it: a key file is needed only to open what logins have given.
+        let keys = if config.backends.iter().any(settings::is_logged_in_to) {
+            settings::seal_keys(&config)?
+        } else {
+            config.state_directory = None;
+            Arc::new(isthmus_seal::SealKeys::generate())
+        };
         // The operator looks at everything; what others see is what `explain` says.
         for route in &mut config.routes {
             route.authorization = None;
         }
         let route = RouteName::new(route.path.as_str());
         let runtime = runtimes::background(0)?;
-        let keys = Arc::new(isthmus_seal::SealKeys::generate());
         let fleet = Fleet::start(&config, runtime.handle().clone(), 1, keys, Users::Own, None)?;
         runtime.block_on(fleet.router().wait_ready());
         Ok(Self {

@@ -146,6 +146,7 @@ impl Fixture {
             background: Handle::current(),
             egress: isthmus_egress::Client::new(isthmus_egress::ClientSettings::default()),
             credentials: isthmus_credentials::Shared {
+                logins: None,
                 fetcher: isthmus_egress::Fetcher::new(
                     Vec::new(),
                     isthmus_egress::FetchLimits::default(),
