@@ -1,7 +1,7 @@
 //! The door: what every HTTP request meets before anybody reads its body.
 //!
-//! Health, then host and origin, then the path, then who is calling, then the method. Everything refused here has a
-//! JSON-RPC body, so that a client can show why.
+//! Health, then host and origin, then for whom a proxy speaks, then the path, then who is calling, then the method.
+//! Everything refused here has a JSON-RPC body, so that a client can show why.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use crate::answer::{HttpResponse, TurnedAway, method_not_allowed, text};
 use crate::cors;
 use crate::expiry::end_with;
 use crate::face::RouteFace;
+use crate::forwarded::client_address;
 use crate::listener::{Endpoint, Listener, View};
 use crate::peer::Peer;
 use crate::{http_sse, streamable_http};
@@ -33,7 +34,7 @@ pub(crate) struct Visit {
 /// Answers one HTTP request.
 pub(crate) async fn answer(
     listener: Arc<Listener>,
-    peer: Peer,
+    mut peer: Peer,
     request: Request<Incoming>,
 ) -> HttpResponse {
     let (parts, body) = request.into_parts();
@@ -48,6 +49,10 @@ pub(crate) async fn answer(
         Ok(origin) => origin,
         Err(refused) => return refused.response(),
     };
+    match client_address(peer.address, &parts.headers, &view.settings.trusted_proxies) {
+        Ok(address) => peer.address = address,
+        Err(refused) => return refused.response(),
+    }
     let mut response = admitted(listener, &view, peer, parts, body).await;
     if let Some(origin) = origin {
         cors::admit(response.headers_mut(), origin);

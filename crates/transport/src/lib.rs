@@ -14,6 +14,7 @@ mod documents;
 mod entry;
 mod expiry;
 mod face;
+mod forwarded;
 mod http_sse;
 mod listener;
 mod peer;

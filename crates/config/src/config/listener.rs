@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{ListenerTls, Location, PublicUrl, Route};
+use super::{ListenerTls, Location, Network, PublicUrl, Route};
 
 /// Where clients are accepted.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Listener {
     pub public_url: Option<PublicUrl>,
     /// How it speaks TLS; `None`: it does not.
     pub tls: Option<ListenerTls>,
+    /// Proxies that are believed when they say who is asking.
+    pub trusted_proxies: Vec<Network>,
     /// Whether the operator accepts that everybody who reaches the listener may call the routes that ask nobody who they
     /// are.
     pub allow_unauthenticated: bool,
@@ -72,6 +74,7 @@ impl Listener {
             allowed_origins,
             public_url: None,
             tls: None,
+            trusted_proxies: Vec::new(),
             allow_unauthenticated: false,
             location: None,
         }
@@ -119,6 +122,7 @@ impl PartialEq for Listener {
             allowed_origins,
             public_url,
             tls,
+            trusted_proxies,
             allow_unauthenticated,
             location: _,
         } = self;
@@ -128,6 +132,7 @@ impl PartialEq for Listener {
             && *allowed_origins == other.allowed_origins
             && *public_url == other.public_url
             && *tls == other.tls
+            && *trusted_proxies == other.trusted_proxies
             && *allow_unauthenticated == other.allow_unauthenticated
     }
 }

@@ -25,6 +25,10 @@ pub(crate) struct Listener {
     pub(crate) public_url: Option<Spanned<String>>,
     /// How it speaks TLS. Without it everything is sent as it is.
     pub(crate) tls: Option<ListenerTls>,
+    /// Addresses of proxies before the gateway, as in `10.0.0.0/8` or `10.0.0.7`. Of those, and of nobody else, `Forwarded`
+    /// and `X-Forwarded-For` are believed: rules and logs see the address of the client behind them. Hosts are never
+    /// taken from a header.
+    pub(crate) trusted_proxies: Option<Vec<Spanned<String>>>,
     /// Whether everybody who reaches the listener may call the routes that ask nobody who they are. Has to be said if
     /// others than this machine reach it: at any address but loopback, or by a public URL.
     #[schemars(extend("default" = false))]

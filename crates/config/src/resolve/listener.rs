@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Resolver;
-use crate::config::{HostPattern, Listener, OriginPattern};
+use crate::config::{HostPattern, Listener, Network, OriginPattern};
 use crate::diagnostics::Mark;
 use crate::document;
 use crate::yaml::{Entries, Spanned};
@@ -32,6 +32,7 @@ impl Resolver<'_> {
             let Some(address) = self.address(&written.address, &path) else {
                 self.host_patterns(written.allowed_hosts.as_deref(), &path);
                 self.origin_patterns(written.allowed_origins.as_deref(), &path);
+                self.networks(written.trusted_proxies.as_deref(), &path);
                 continue;
             };
             let mut others = listeners.iter().map(|other| &other.value);
@@ -48,6 +49,7 @@ impl Resolver<'_> {
             listener
                 .allowed_origins
                 .extend(self.origin_patterns(written.allowed_origins.as_deref(), &path));
+            listener.trusted_proxies = self.networks(written.trusted_proxies.as_deref(), &path);
             listener.public_url = self.public_url(written.public_url.as_ref(), &path);
             listener.tls = written.tls.and_then(|tls| self.listener_tls(&tls, &path));
             listener.allow_unauthenticated =
@@ -106,6 +108,16 @@ impl Resolver<'_> {
             "an origin",
             help,
             OriginPattern::parse,
+        )
+    }
+
+    fn networks(&mut self, written: Option<&[Spanned<String>]>, path: &str) -> Vec<Network> {
+        self.patterns(
+            written,
+            &format!("{path}.trusted_proxies"),
+            "addresses",
+            "write it as `10.0.0.0/8` or `10.0.0.7`",
+            Network::parse,
         )
     }
 
