@@ -25,7 +25,7 @@ pub use config::{
     CallersCredential, Certificate, CertificateName, ClientCertificates, ClientCredentials,
     ClientProof, Config, Credentials, EraSetting, Glob, HostPattern, HttpWire, IgnoredLocation,
     Jwks, Jwt, JwtAlgorithm, KeyPair, Listener, ListenerTls, Located, Location, Log, LogFormat,
-    Login, LoginClient, Names, OAuthClient, OriginPattern, Override, OwnCredential,
+    Login, LoginClient, Names, Network, OAuthClient, OriginPattern, Override, OwnCredential,
     Process, ProcessLimits, PublicUrl, Restart, Roots, Route, SealKey, Secret, SecretPlace,
     SessionPolicy, Shaping, SseWire, StdioWire, Timeouts, TlsVersion, TokenExchange, WhenFull,
     Wire,

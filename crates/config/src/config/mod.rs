@@ -12,6 +12,7 @@ mod credentials;
 mod glob;
 mod listener;
 mod location;
+mod network;
 mod process;
 mod public_url;
 mod route;
@@ -42,6 +43,7 @@ pub use credentials::{
 pub use glob::Glob;
 pub use listener::{HostPattern, Listener, OriginPattern};
 pub use location::{Located, Location};
+pub use network::Network;
 pub use process::{Process, ProcessLimits};
 pub use public_url::PublicUrl;
 pub use route::{Alphabet, Names, Override, Route, Shaping};
