@@ -3,6 +3,7 @@
 mod asking;
 mod attribution;
 mod lasting;
+mod offered;
 mod parked;
 mod refusing;
 mod resuming;

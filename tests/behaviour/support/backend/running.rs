@@ -130,6 +130,15 @@ impl Running {
         let _ = self.feed.send(message.to_string()).await;
     }
 
+    /// What was declared when the session was opened; known of those over a pipe or HTTP+SSE.
+    pub fn declared(&self) -> Value {
+        let seen = self.state.seen.borrow();
+        let opened = seen
+            .iter()
+            .find(|seen| seen.session == self.session && seen.message["method"] == "initialize");
+        opened.unwrap().message["params"]["capabilities"].clone()
+    }
+
     /// Reports progress under the token that came with the request.
     pub async fn progress(&self, progress: u32) {
         let token = &self.params["_meta"]["progressToken"];
