@@ -20,7 +20,7 @@ use crate::opening;
 use crate::parking::{Parking, ParksOfOne};
 use crate::pool::{Open, Pool, PoolSettings, Sharing};
 use crate::state::{BackendNotice, BackendState};
-use crate::tasks::Tasks;
+use crate::tasks::{TaskNews, Tasks};
 
 /// What all backends of a gateway share.
 #[derive(Debug, Clone)]
@@ -209,6 +209,14 @@ impl Backend {
             Some(lease) => lease.conversation().clone().hears_soon().await,
             None => false,
         }
+    }
+
+    /// Asks the backend to say when tasks of the caller come further, for as long as the returned value lives; `None` if it
+    /// cannot be asked. What it says comes with everything else it says unasked, and nobody may rely on it.
+    #[must_use]
+    pub fn hear_of_tasks(&self, caller: &Caller, ids: &[String]) -> Option<TaskNews> {
+        let lease = Arc::new(self.pool.existing(caller)?);
+        self.tasks.hear_of(lease.conversation(), lease.clone(), ids)
     }
 
     /// Takes nothing new, lets parked calls come back for as long as a shutdown may take, gives calls in flight the backend's

@@ -40,3 +40,4 @@ pub use backend::{Backend, Shared};
 pub use parking::Parking;
 pub use state::{Audience, BackendNotice, BackendState, Verdict};
 pub use stdio::guard_main;
+pub use tasks::TaskNews;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use isthmus_backend::{Backend, BackendNotice, BackendState};
+use isthmus_backend::{Backend, BackendNotice, BackendState, TaskNews};
 use isthmus_exchange::{BackendName, BoxFuture, Caller, Error, Listing, Reply, Request};
 use tokio::sync::{broadcast, watch};
 
@@ -41,6 +41,11 @@ pub trait AnyBackend: Send + Sync + fmt::Debug + 'static {
     /// Whether updates of what the caller's scope subscribed to can reach us: a stateful HTTP backend may take a
     /// subscription and offer no stream to say anything on.
     fn hears(self: Arc<Self>, caller: Arc<Caller>) -> BoxFuture<'static, bool>;
+
+    /// Asks it to say when tasks of the caller come further, for as long as the returned value lives; it may not be able to.
+    fn hear_of_tasks(&self, _caller: &Caller, _ids: &[String]) -> Option<TaskNews> {
+        None
+    }
 
     /// Follows what it says unasked, each with the audience that may hear it.
     fn notices(&self) -> broadcast::Receiver<BackendNotice>;
@@ -91,6 +96,10 @@ impl AnyBackend for Backend {
 
     fn hears(self: Arc<Self>, caller: Arc<Caller>) -> BoxFuture<'static, bool> {
         Box::pin(async move { Self::hears(&self, &caller).await })
+    }
+
+    fn hear_of_tasks(&self, caller: &Caller, ids: &[String]) -> Option<TaskNews> {
+        self.hear_of_tasks(caller, ids)
     }
 
     fn notices(&self) -> broadcast::Receiver<BackendNotice> {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use isthmus_backend::TaskNews;
 use isthmus_exchange::{
     Acknowledged, Caller, Complete, Error, Event, ListenFilter, Outcome, Reply, Request, Step,
     Target,
@@ -46,7 +47,7 @@ pub(crate) async fn listen(
         looking.find(&route, &request.caller, followed),
     );
     filter.tasks = followed.iter().map(|task| task.id.clone()).collect();
-    let open = Open::new(route, request.caller, filter, holds);
+    let mut open = Open::new(route, request.caller, filter, holds);
     open.follow(&looking, followed);
     let acknowledged = Step::Event(Event::Acknowledged(open.acknowledged()));
     let steps = futures_util::stream::unfold(Some(open), |open| async move {
@@ -69,6 +70,8 @@ struct Open {
     key: u64,
     /// Ends what follows its tasks.
     following: CancellationToken,
+    /// Lets the backends of its tasks say how these get on.
+    news: Vec<TaskNews>,
 }
 
 /// A reason for the caller's scope to watch a resource; dropping it takes the reason away.
@@ -98,10 +101,12 @@ impl Open {
             listener,
             key,
             following: CancellationToken::new(),
+            news: Vec::new(),
         }
     }
 
-    fn follow(&self, looking: &Looking, tasks: Vec<Followed>) {
+    fn follow(&mut self, looking: &Looking, tasks: Vec<Followed>) {
+        self.news = looking.news(&self.route, &self.listener.caller, &tasks);
         for task in tasks {
             let (route, listener) = (Arc::downgrade(&self.route), Arc::downgrade(&self.listener));
             let following = looking.clone().follow(route, listener, task);

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::workshop::{EXTENSION, Workshop};
 use super::{accepted, answers_in, task_of, until, with_extension};
+use crate::support::backend::Seen;
 use crate::support::{Detached, Gateway, Stateful};
 
 async fn fixture() -> (Workshop, Gateway, Detached) {
@@ -157,4 +158,49 @@ async fn tasks_survive_the_gateway() {
     let gateway = gateway.killed_and_started_again(&workshop.fleet());
     let client = with_extension(&gateway);
     until(&client, &id, "completed").await;
+}
+
+#[tokio::test]
+async fn a_backend_is_asked_to_say_when_followed_tasks_come_further_and_not_for_ever() {
+    for piped in [false, true] {
+        let mut workshop = Workshop::of_extension().await;
+        if piped {
+            workshop = workshop.behind_a_pipe().await;
+        }
+        let gateway = Gateway::start(&workshop.fleet());
+        let client = with_extension(&gateway);
+        let id = task_of(&client, "b__long").await;
+        let wanted = json!({"notifications": {"taskIds": [id]}});
+        let mut stream = client.post("subscriptions/listen", wanted, json!({})).await;
+        stream.notified("notifications/tasks").await;
+        let listen = |seen: &Seen| {
+            let wanted = &seen.message["params"]["notifications"]["taskIds"];
+            seen.message["method"] == "subscriptions/listen" && *wanted == json!(["native-1"])
+        };
+        let seen = workshop.backend.saw_where(listen).await;
+        let meta = &seen.message["params"]["_meta"];
+        let declared = &meta["io.modelcontextprotocol/clientCapabilities"]["extensions"];
+        assert_eq!(declared[EXTENSION], json!({}));
+        drop(stream);
+        if piped {
+            let ended = |seen: &Seen| {
+                seen.message["method"] == "notifications/cancelled"
+                    && seen.message["params"]["requestId"] == listen_id(&seen_listen(&workshop))
+            };
+            workshop.backend.saw_where(ended).await;
+        } else {
+            workshop.backend.streams_closed(1).await;
+        }
+    }
+}
+
+/// The listen to tasks that the backend saw.
+fn seen_listen(workshop: &Workshop) -> Seen {
+    let seen = workshop.backend.seen().into_iter();
+    let of_tasks = |seen: &Seen| seen.message["params"]["notifications"]["taskIds"].is_array();
+    seen.filter(of_tasks).next_back().unwrap()
+}
+
+fn listen_id(seen: &Seen) -> Value {
+    seen.message["id"].clone()
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
 use crate::support::backend::{Program, Running};
 use crate::support::{Backend, Reaction};
@@ -25,7 +26,10 @@ pub struct Workshop {
 }
 
 #[derive(Default)]
-struct Tasks(Mutex<BTreeMap<String, Task>>);
+struct Tasks(
+    Mutex<BTreeMap<String, Task>>,
+    Mutex<Vec<mpsc::Sender<String>>>,
+);
 
 #[derive(Default, Clone)]
 struct Task {
@@ -108,6 +112,19 @@ impl Tasks {
                 "capabilities": {"tools": {}, "extensions": {EXTENSION: {}}},
             })),
             "tools/list" => tools(false),
+            "subscriptions/listen" if params["notifications"]["taskIds"].is_array() => {
+                let (feed, fed) = mpsc::channel(16);
+                let acknowledged = json!({
+                    "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
+                    "params": {"notifications": params["notifications"],
+                        "_meta": {"io.modelcontextprotocol/subscriptionId": "$id"}},
+                });
+                // The id is a number.
+                let acknowledged = acknowledged.to_string().replace("\"$id\"", "$id");
+                feed.try_send(acknowledged).unwrap();
+                self.1.lock().unwrap().push(feed);
+                Reaction::Stream(fed)
+            }
             "tools/call" if tool == "plain" || (tool == "work" && !declared) => {
                 Reaction::Result(text("done"))
             }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use isthmus_exchange::{BoxFuture, Error, PeerFacts, Reply};
 use isthmus_protocol::params::{StatelessStamp, TraceStamp, stamp_stateless};
-use isthmus_protocol::{RawJson, Revision};
+use isthmus_protocol::{Method, RawJson, Revision};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -114,7 +114,10 @@ impl Conversation for StatelessDuplex {
         let peer = self.peer.clone();
         Box::pin(async move {
             let method = outgoing.method.clone();
-            let call = peer.send(outgoing, None).await?;
+            // A listen is noted as one, so that what is tagged with its id counts as asked for.
+            let listens = method == Method::SubscriptionsListen;
+            let acknowledged = listens.then(|| oneshot::channel().0);
+            let call = peer.send(outgoing, acknowledged).await?;
             call.reply(Reading::Stateless(method)).await
         })
     }

@@ -24,6 +24,7 @@ use crate::conversation::{Conversation, Outgoing, PeerNotice, Watch};
 use crate::greeting::{self, Discovered};
 use crate::outcome;
 use crate::questions::{Asked, Interactive};
+use crate::traffic;
 use crate::traffic::progress_token;
 
 /// Conversation with a stateless backend over Streamable HTTP. Opens nothing until something is sent.
@@ -267,6 +268,15 @@ impl Hop for Peer {
     }
 
     fn aside(self: &Arc<Self>, message: Message) {
+        if let Message::Notification {
+            method: method @ Method::TasksNotification,
+            params,
+        } = &message
+            && let Some(notice) = traffic::notice(self.backend(), method, params.as_ref())
+        {
+            // On the listen of whoever follows tasks.
+            return self.say(notice);
+        }
         // What belongs to no request travels on listen streams, and there are no requests to us (MS-5).
         tracing::debug!(backend = %self.backend(), ?message, "ignored what does not belong to the request");
     }

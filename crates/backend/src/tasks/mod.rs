@@ -24,6 +24,7 @@ use self::desk::Desk;
 use self::drive::drive;
 pub(crate) use self::line::Hold;
 use self::line::Line;
+pub use self::news::TaskNews;
 use crate::conversation::{Conversation, Outgoing};
 
 mod background;
@@ -31,6 +32,7 @@ mod desk;
 mod drive;
 mod inquiry;
 mod line;
+mod news;
 
 /// What a caller makes of a task.
 #[derive(Debug, Clone)]
@@ -170,6 +172,19 @@ impl Tasks {
                 Ok(Sent::plain(outgoing, reply))
             }
         }
+    }
+
+    /// Listens to what the backend says of the tasks `ids`, for as long as the returned value lives; `None` if it has no words
+    /// for that.
+    pub(crate) fn hear_of(
+        &self,
+        conversation: &Arc<dyn Conversation>,
+        hold: Hold,
+        ids: &[String],
+    ) -> Option<TaskNews> {
+        let outgoing = Outgoing::plain(Method::SubscriptionsListen, RawJson::empty_object());
+        let line = Line::new(self.backend.clone(), conversation.clone(), &outgoing, hold);
+        TaskNews::of(line, outgoing, ids, &self.background)
     }
 
     /// Gives up what is kept for tasks. Tasks themselves go on at the backend.

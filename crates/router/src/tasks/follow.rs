@@ -4,12 +4,12 @@
 //! whatever kind the backend is of: pushes are optional in both. What is told is what `tasks/get` would have answered at that
 //! moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use isthmus_backend::Parking;
+use isthmus_backend::{Parking, TaskNews};
 use isthmus_exchange::{BackendName, Caller, Error, Outcome, Request, Subject};
 use isthmus_protocol::object::assemble;
 use isthmus_protocol::tasks::Snapshot;
@@ -114,6 +114,33 @@ impl Looking {
                 Err(_) => return,
             }
         }
+    }
+
+    /// Asks the backends of tasks to say when these come further, for as long as the returned values live.
+    pub(crate) fn news(
+        &self,
+        route: &LiveRoute,
+        caller: &Caller,
+        tasks: &[Followed],
+    ) -> Vec<TaskNews> {
+        let mut by_backend: BTreeMap<BackendName, Vec<String>> = BTreeMap::new();
+        for followed in tasks {
+            let task = ids::unseal(self.states.keys(), caller.principal.id(), &followed.id);
+            if let Some(task) = task {
+                by_backend
+                    .entry(task.backend)
+                    .or_default()
+                    .push(task.native);
+            }
+        }
+        let state = route.state();
+        by_backend
+            .into_iter()
+            .filter_map(|(backend, natives)| {
+                let member = state.member(&backend)?;
+                member.backend().hear_of_tasks(caller, &natives)
+            })
+            .collect()
     }
 
     async fn look(
