@@ -46,6 +46,3 @@ impl Logins {
 pub fn client_document(public_url: &PublicUrl) -> Option<PublicDocument> {
     Introduction::new(public_url).map(|introduction| introduction.document())
 }
-
-#[cfg(test)]
-mod tests;

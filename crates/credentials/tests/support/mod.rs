@@ -58,6 +58,11 @@ impl Asked {
         found.map(|(_, value)| value.as_str())
     }
 
+    #[allow(dead_code, reason = "only some tests read it")]
+    pub(crate) fn body(&self) -> &str {
+        &self.body
+    }
+
     /// A field of the form.
     pub(crate) fn field(&self, name: &str) -> Option<String> {
         let mut fields = self
