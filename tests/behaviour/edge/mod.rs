@@ -6,4 +6,5 @@ mod injection;
 mod paths;
 mod proxies;
 mod seal_keys;
+mod sizes;
 pub mod wire;
