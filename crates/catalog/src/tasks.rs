@@ -19,13 +19,15 @@ pub struct TaskOffer {
 }
 
 impl TaskOffer {
-    /// What backends that say `facts` of themselves offer together; `None` for one that has not been heard of.
-    pub(crate) fn of(facts: &[Option<&PeerFacts>]) -> Self {
+    /// What backends that say `facts` of themselves offer together; `None` for one that has not been heard of. While one of
+    /// them may still come, so may the extension: a client asks us once, and a call may become a task or not anyway.
+    pub(crate) fn of(facts: &[Option<&PeerFacts>], may_come: bool) -> Self {
+        let any = facts
+            .iter()
+            .flatten()
+            .any(|facts| has_extension(facts) || core(facts).is_some());
         Self {
-            extension: facts
-                .iter()
-                .flatten()
-                .any(|facts| has_extension(facts) || core(facts).is_some()),
+            extension: any || may_come,
             core: match facts {
                 [Some(alone)] => core(alone),
                 _ => None,
@@ -95,6 +97,14 @@ mod tests {
         check(std::slice::from_ref(&extension), (true, false, false));
         check(std::slice::from_ref(&neither), (false, false, false));
         check(&[core, neither], (true, false, false));
+    }
+
+    #[test]
+    fn while_a_backend_may_still_come_so_may_the_extension() {
+        let mut coming = with("a", Revision::V2025_11_25, CORE);
+        coming.standing = Standing::Cold;
+        let offer = build(&route(), &[coming]).tasks();
+        assert!(offer.extension && offer.core.is_none());
     }
 
     #[test]

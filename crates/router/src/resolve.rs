@@ -42,7 +42,12 @@ pub(crate) async fn resolve(
     }
     let state = route.state();
     let mut found = lookup.run(route, &state, &request);
-    if matches!(found, Err(Unresolved::Unknown)) && state.catalog.cold().next().is_some() {
+    let unheard = match &found {
+        Err(unresolved) => *unresolved == Unresolved::Unknown,
+        // What a tool is, such as whether it runs as a task, is known from the list only.
+        Ok(target) => target.item.is_none() && matches!(lookup, Lookup::Name(..)),
+    };
+    if unheard && state.catalog.cold().next().is_some() {
         // It may belong to a backend that is still starting.
         route.warmed_up(state.settings.cold_start).await;
         found = lookup.run(route, &route.state(), &request);

@@ -95,10 +95,13 @@ impl<'a> Builder<'a> {
             uris.add_backend(member.name.clone(), member.settings.prefixed_uris);
         }
         let facts: Vec<_> = members.iter().map(|member| member.facts()).collect();
+        let may_come = members
+            .iter()
+            .any(|member| matches!(member.standing, Standing::Cold));
         Self {
             route,
             members,
-            tasks: TaskOffer::of(&facts),
+            tasks: TaskOffer::of(&facts, may_come),
             uris,
             remarks: Vec::new(),
         }

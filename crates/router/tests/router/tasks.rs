@@ -9,6 +9,7 @@ use isthmus_exchange::{
     Question, Reply, Request, Step, Subject,
 };
 use isthmus_protocol::{Method, RawJson, Revision, object};
+use isthmus_router::AnyBackend;
 use serde_json::{Value, json};
 
 use crate::scripted::{self, Scripted};
@@ -376,4 +377,23 @@ async fn a_task_of_which_its_backend_says_something_is_looked_at_early() {
     };
     assert_eq!(value(&params)["status"], "cancelled");
     assert!(begun.elapsed() < std::time::Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_tool_is_is_found_out_before_it_is_called() {
+    let mut settings = Scripted::starting("one", &[]).settings().clone();
+    settings.prefix = String::new();
+    let one = Scripted::with_settings(settings, &[]);
+    let mut listing = scripted::listing(&[(TOOL, "work", "")]);
+    listing.facts.capabilities = RawJson::parse(CORE.to_owned()).unwrap();
+    one.lists_all(listing);
+    *one.slow.lock().unwrap() = std::time::Duration::from_secs(2);
+    one.answers(|request| {
+        let item = request.target.and_then(|target| target.item);
+        Ok(Reply::complete(raw(&json!({"known": item.is_some()}))))
+    });
+    let (_router, stage) = router([&one]);
+    one.come_up();
+    let called = request(&session(1), Method::ToolsCall, r#"{"name":"work"}"#);
+    assert_eq!(ask(&stage, called).await.unwrap(), json!({"known": true}));
 }
