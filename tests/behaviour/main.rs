@@ -28,6 +28,7 @@ mod http_sse;
 mod input_required;
 mod isolation;
 mod lists;
+mod login;
 mod names;
 mod official_rust_sdk;
 mod old_backends;

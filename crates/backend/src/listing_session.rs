@@ -112,7 +112,18 @@ impl ListingSession {
                     self.report(&error, failures);
                 }
             }
-            tokio::time::sleep(self.pause(failures)).await;
+            tokio::select! {
+                () = tokio::time::sleep(self.pause(failures)) => {}
+                () = self.renewed() => {}
+            }
+        }
+    }
+
+    /// Completes when there is something else to show to the backend than before.
+    async fn renewed(&self) {
+        match self.opener.credentials() {
+            Some(credentials) => credentials.renewed().await,
+            None => std::future::pending().await,
         }
     }
 

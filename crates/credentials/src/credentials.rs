@@ -39,6 +39,8 @@ pub struct Credentials {
     background: Handle,
     /// What the operator shows.
     own: Option<Pass>,
+    /// Where what the operator shows comes from, if he logs in.
+    logins: Option<Logins>,
     /// Where callers' tokens come from, if callers have credentials of their own.
     callers: Option<Arc<dyn Source>>,
     /// Those that were wanted lately.
@@ -126,6 +128,7 @@ impl Credentials {
         Ok(Arc::new(Self {
             backend: backend.clone(),
             background: shared.background.clone(),
+            logins: shared.logins.clone().filter(|_| is_login(settings)),
             own,
             callers,
             passes: Mutex::default(),
@@ -142,6 +145,14 @@ impl Credentials {
     #[must_use]
     pub fn own(&self) -> (Holder, Option<Pass>) {
         (Holder::Operator, self.own.clone())
+    }
+
+    /// Completes when what failed for want of a login may succeed, because somebody has logged in; never where nobody logs in.
+    pub async fn renewed(&self) {
+        match &self.logins {
+            Some(logins) => logins.changed().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The pass to use for a caller, and whose it is. Takes note of the token that the caller shows now.
@@ -202,6 +213,10 @@ impl Credentials {
         let error = refusal(&self.backend, text.clone());
         Err(Error::new(ErrorKind::Overloaded { retry_after }, text).caused_by(error))
     }
+}
+
+const fn is_login(settings: &isthmus_config::Credentials) -> bool {
+    matches!(settings.own, Some(OwnCredential::Login(_)))
 }
 
 fn place_of(settings: &isthmus_config::Credentials) -> String {

@@ -53,7 +53,7 @@ impl Scene {
             login,
             public_url: None,
         };
-        scene.server_says(json!({}));
+        scene.server_says(&json!({}));
         scene.gives("token-1", 300, Some("refresh-1"));
         scene
     }
@@ -66,7 +66,7 @@ impl Scene {
     }
 
     /// Publishes the server's metadata with these members more, or without those that are `null`.
-    fn server_says(&self, more: Value) {
+    fn server_says(&self, more: &Value) {
         let url = self.server.url();
         let mut said = json!({
             "issuer": url,
@@ -250,7 +250,7 @@ async fn a_gateway_that_waits_for_a_login_picks_it_up() {
 async fn a_gateway_without_a_client_registers_as_one_of_this_machine() {
     let scene = Scene::without_client().await;
     let place = format!("{}/register", scene.server.url());
-    scene.server_says(json!({"registration_endpoint": place}));
+    scene.server_says(&json!({"registration_endpoint": place}));
     let registered = json!({
         "client_id": "made-up", "client_secret": "s", "token_endpoint_auth_method": "client_secret_post",
     });
@@ -273,7 +273,7 @@ async fn a_document_of_its_own_comes_before_registering() {
         ..Scene::without_client().await
     };
     let place = format!("{}/register", scene.server.url());
-    scene.server_says(json!({
+    scene.server_says(&json!({
         "registration_endpoint": place, "client_id_metadata_document_supported": true,
     }));
     let asked = scene.log_in().await;
@@ -306,7 +306,7 @@ async fn where_nobody_registers_the_operator_learns_what_to_register() {
         "{error}"
     );
     let place = format!("{}/register", scene.server.url());
-    scene.server_says(json!({"registration_endpoint": place}));
+    scene.server_says(&json!({"registration_endpoint": place}));
     let refused = json!({"error": "invalid_redirect_uri"});
     scene
         .server
@@ -322,7 +322,7 @@ async fn where_nobody_registers_the_operator_learns_what_to_register() {
 async fn a_server_that_does_not_promise_pkce_is_not_logged_in_to() {
     let scene = Scene::start().await;
     for methods in [json!(null), json!([]), json!(["plain"])] {
-        scene.server_says(json!({"code_challenge_methods_supported": methods}));
+        scene.server_says(&json!({"code_challenge_methods_supported": methods}));
         let error = scene.login().begin(REDIRECT).await.unwrap_err();
         assert!(matches!(error, LoginError::NoPkce { .. }), "{error}");
     }
@@ -341,7 +341,7 @@ async fn a_browser_is_sent_to_web_pages_only() {
         json!("https://id.example/a b"),
         json!("--help"),
     ] {
-        scene.server_says(json!({"authorization_endpoint": page}));
+        scene.server_says(&json!({"authorization_endpoint": page}));
         let error = scene.login().begin(REDIRECT).await.unwrap_err();
         assert!(
             matches!(error, LoginError::NoPage { .. }),
@@ -353,7 +353,7 @@ async fn a_browser_is_sent_to_web_pages_only() {
 #[tokio::test]
 async fn an_answer_of_somebody_else_gets_no_token() {
     let scene = Scene::start().await;
-    scene.server_says(json!({"authorization_response_iss_parameter_supported": true}));
+    scene.server_says(&json!({"authorization_response_iss_parameter_supported": true}));
     let login = scene.login();
     let begun = login.begin(REDIRECT).await.unwrap();
     let state = query(begun.url())["state"].clone();
@@ -533,7 +533,7 @@ async fn what_a_backend_wants_beside_the_consent_is_asked_for_by_the_next_login(
 #[tokio::test]
 async fn a_server_that_knows_lasting_access_is_asked_for_it() {
     let scene = Scene::start().await;
-    scene.server_says(json!({"scopes_supported": ["read", "offline_access"]}));
+    scene.server_says(&json!({"scopes_supported": ["read", "offline_access"]}));
     assert_eq!(scene.log_in().await["scope"], "read write offline_access");
 }
 
@@ -541,7 +541,7 @@ async fn a_server_that_knows_lasting_access_is_asked_for_it() {
 async fn who_logs_out_is_forgotten_here_and_there() {
     let scene = Scene::start().await;
     let place = format!("{}/revoke", scene.server.url());
-    scene.server_says(json!({"revocation_endpoint": place}));
+    scene.server_says(&json!({"revocation_endpoint": place}));
     scene.server.answers("/revoke", Answer::json(200, "{}"));
     assert!(!scene.login().forget().await.unwrap());
     scene.log_in().await;
@@ -560,7 +560,8 @@ async fn a_backend_without_metadata_may_be_its_own_server_as_it_was_once() {
     scene.server = backend.clone();
     scene.backend = backend;
     scene.login = String::new();
-    scene.server_says(json!({"registration_endpoint": format!("{}/register", scene.server.url())}));
+    scene
+        .server_says(&json!({"registration_endpoint": format!("{}/register", scene.server.url())}));
     let registered = json!({"client_id": "made-up"});
     scene
         .server

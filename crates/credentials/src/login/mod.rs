@@ -38,6 +38,12 @@ impl Logins {
             introduction: public_url.and_then(Introduction::new),
         }
     }
+
+    /// Completes a moment after somebody has logged in or out, or a login was renewed, in whatever process.
+    pub(crate) async fn changed(&self) {
+        self.store.changed().await;
+        tokio::time::sleep(source::LONGEST_PAUSE).await;
+    }
 }
 
 /// What a listener with this public URL serves, so that authorization servers can learn who the gateway is; `None` if only

@@ -77,7 +77,7 @@ impl Source for LoginSource {
 
     /// To look into the store costs nothing, and whoever has just logged in does not like to wait.
     fn longest_pause(&self) -> Duration {
-        Duration::from_secs(2)
+        LONGEST_PAUSE
     }
 }
 
@@ -264,5 +264,7 @@ impl From<StoreError> for Lack {
     }
 }
 
+/// How long a failure is remembered.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Scopes that are remembered for the next login.
 const MOST_WANTED: usize = 64;

@@ -135,6 +135,19 @@ impl GrantStore {
         }
     }
 
+    /// Completes when the file has changed.
+    pub(crate) async fn changed(&self) {
+        let path = self.0.folder.join(FILE);
+        let stamp = || {
+            let found = std::fs::metadata(&path).ok()?;
+            Some((found.modified().ok(), found.len()))
+        };
+        let before = stamp();
+        while stamp() == before {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    }
+
     /// Runs `work` when nobody else has the file open.
     async fn attempt<T, Work>(&self, work: Work) -> Result<T, StoreError>
     where
@@ -198,6 +211,8 @@ async fn blocking<T: Send + 'static>(
 }
 
 const FILE: &str = "logins.redb";
+/// How soon a change is noticed. Only who waits for one looks.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long a look or a change waits for others, each of which takes milliseconds.

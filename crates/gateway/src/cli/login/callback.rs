@@ -95,7 +95,7 @@ impl CallbackServer {
 async fn serve(stream: TcpStream, visits: mpsc::Sender<Visit>, host: Arc<str>) {
     let service = service_fn(move |request| {
         let (visits, host) = (visits.clone(), host.clone());
-        async move { Ok::<_, Infallible>(respond(answer(&request, &visits, &host).await)) }
+        async move { Ok::<_, Infallible>(respond(&answer(&request, &visits, &host).await)) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -123,7 +123,7 @@ async fn answer(request: &Request<Incoming>, visits: &mpsc::Sender<Visit>, host:
     page.await.unwrap_or(NOTHING)
 }
 
-fn respond(page: Page) -> Response<Full<Bytes>> {
+fn respond(page: &Page) -> Response<Full<Bytes>> {
     let text = page.text;
     let html = format!("<!doctype html><meta charset=utf-8><title>isthmus</title><p>{text}</p>\n");
     let mut response = Response::new(Full::new(Bytes::from(html)));

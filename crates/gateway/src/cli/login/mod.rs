@@ -27,8 +27,7 @@ pub(super) struct LoginArguments {
     /// Only print the address of the page, for a browser that is opened by hand.
     #[arg(long)]
     no_browser: bool,
-    /// The port on this machine that the browser comes back to; else any. For a client whose redirect URI is registered with
-    /// its port: `http://127.0.0.1:PORT/callback`.
+    /// The port that the browser comes back to; else any. For a client that is registered with its port.
     #[arg(
         long,
         value_name = "PORT",
