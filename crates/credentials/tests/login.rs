@@ -538,6 +538,45 @@ async fn a_server_that_knows_lasting_access_is_asked_for_it() {
 }
 
 #[tokio::test]
+async fn what_a_server_writes_cannot_harm_a_terminal() {
+    let scene = Scene::start().await;
+    let given =
+        json!({"access_token": "t", "token_type": "Bearer", "scope": "read \u{1b}]0;x write"});
+    scene
+        .server
+        .answers("/token", Answer::json(200, &given.to_string()));
+    let login = scene.login();
+    let begun = login.begin(REDIRECT).await.unwrap();
+    let answer = format!("code=c&state={}", query(begun.url())["state"]);
+    let logged_in = begun.finish(&answer).await.unwrap();
+    assert_eq!(logged_in.scopes, ["read", "write"]);
+    assert!(!logged_in.renewable);
+}
+
+#[tokio::test]
+async fn a_renewal_outlives_whoever_wanted_it() {
+    let scene = Scene::start().await;
+    scene.gives("token-1", 1, Some("refresh-1"));
+    scene.log_in().await;
+    scene.gives("token-2", 300, Some("refresh-2"));
+    let (settings, url, shared) = scene.settings();
+    let credentials = Credentials::new(&name(), &settings, &url, &shared).unwrap();
+    let pass = credentials.own().1.unwrap();
+    let mut wanting = Box::pin(async { shown(&pass).await.map(drop) });
+    // Given up as soon as the server has been asked.
+    while scene.asked_for("refresh_token").is_empty() {
+        let moment = std::time::Duration::from_millis(1);
+        let _ = tokio::time::timeout(moment, wanting.as_mut()).await;
+    }
+    drop(wanting);
+    drop(pass);
+    drop(credentials);
+    shared.logins.unwrap().settled().await;
+    assert_eq!(shown(&scene.gateway()).await.unwrap(), "Bearer token-2");
+    assert_eq!(scene.asked_for("refresh_token").len(), 1);
+}
+
+#[tokio::test]
 async fn who_logs_out_is_forgotten_here_and_there() {
     let scene = Scene::start().await;
     let place = format!("{}/revoke", scene.server.url());

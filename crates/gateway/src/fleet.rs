@@ -188,6 +188,9 @@ impl Fleet {
             Ok(reloaded) => close_all(reloaded.removed).await,
             Err(impossible) => match impossible {},
         }
+        if let Some(logins) = &self.shared.credentials.logins {
+            logins.settled().await;
+        }
         if let Some(audit) = self.audit.clone() {
             // Nothing is asked any more; what was, is written down before the process ends.
             let closing = tokio::task::spawn_blocking(move || audit.close(LAST_LINES));

@@ -8,8 +8,8 @@ use crate::trouble::Trouble;
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// The backend or the authorization server, or the way to them.
-    #[error("{0}")]
-    Server(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Server(Box<dyn std::error::Error + Send + Sync>),
     /// RFC 7636 is not supported, as far as the server says.
     #[error(
         "the authorization server `{issuer}` does not say that it supports PKCE with S256, so nobody could tell a stolen code from a good one"
@@ -74,8 +74,8 @@ pub enum LoginError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No randomness, no key.
-    #[error("{0}")]
-    Defect(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Defect(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl From<Trouble> for LoginError {

@@ -11,7 +11,7 @@ use isthmus_exchange::BackendName;
 use super::callback::Callback;
 use super::registration::{client, proven};
 use super::{LoginError, Logins, pkce};
-use crate::challenge::Challenge;
+use crate::challenge::{Challenge, is_scope};
 use crate::client::Client;
 use crate::client_credentials::scopes;
 use crate::discovery::{Discovery, Found, ServerMetadata};
@@ -111,7 +111,9 @@ impl Login {
         if !methods.is_some_and(|methods| methods.iter().any(|method| method == "S256")) {
             return Err(LoginError::NoPkce { issuer });
         }
-        let Some(page) = page(said, *named_by) else {
+        // Both are printed on a terminal.
+        let printable = issuer.bytes().all(|byte| byte.is_ascii_graphic());
+        let Some(page) = page(said, *named_by).filter(|_| printable) else {
             return Err(LoginError::NoPage { issuer });
         };
         let client = client(
@@ -300,7 +302,12 @@ impl Begun<'_> {
         login.logins.store.put(&login.account, &grant).await?;
         Ok(LoggedIn {
             issuer: grant.issuer,
-            scopes: grant.scopes,
+            // What the server wrote is printed on a terminal.
+            scopes: grant
+                .scopes
+                .into_iter()
+                .filter(|scope| is_scope(scope))
+                .collect(),
             renewable: grant.refresh_token.is_some(),
         })
     }

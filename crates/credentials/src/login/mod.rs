@@ -14,6 +14,7 @@ mod source;
 
 use isthmus_config::PublicUrl;
 use isthmus_exchange::PublicDocument;
+use tokio_util::task::TaskTracker;
 
 pub use error::LoginError;
 pub use flow::{Begun, LoggedIn, Login};
@@ -27,6 +28,8 @@ use registration::Introduction;
 pub struct Logins {
     pub(crate) store: GrantStore,
     pub(crate) introduction: Option<Introduction>,
+    /// Renewals that must not end half-way.
+    pub(crate) renewals: TaskTracker,
 }
 
 impl Logins {
@@ -36,7 +39,15 @@ impl Logins {
         Self {
             store,
             introduction: public_url.and_then(Introduction::new),
+            renewals: TaskTracker::new(),
         }
+    }
+
+    /// Completes when no login is being renewed any more. To be awaited when nothing asks for tokens any more: a renewal that
+    /// ends half-way may cost its login.
+    pub async fn settled(&self) {
+        self.renewals.close();
+        self.renewals.wait().await;
     }
 
     /// Completes a moment after somebody has logged in or out, or a login was renewed, in whatever process.

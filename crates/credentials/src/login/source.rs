@@ -82,7 +82,7 @@ impl Source for LoginSource {
 }
 
 impl Inner {
-    async fn obtain(&self, want: &Want) -> Result<Token, Lack> {
+    async fn obtain(self: &Arc<Self>, want: &Want) -> Result<Token, Lack> {
         let account = Account::new(&self.backend, &want.holder);
         let grants = self.logins.store.grants(&account).await?;
         let newest = grants.iter().max_by_key(|grant| grant.since);
@@ -102,6 +102,19 @@ impl Inner {
         if !want.further_scopes.is_empty() && !want.rejected {
             return Err(self.remember_wanted(&account, grant, want).await);
         }
+        // Who waits may leave, and the gateway may end: what the server gives in place of the old must be kept all the same.
+        let renewing = self.clone().renew(account, want.clone(), server);
+        let renewed = self.logins.renewals.spawn(renewing).await;
+        renewed.unwrap_or_else(|error| Err(Lack::Asked(Asked::Defect(Error::internal(error)))))
+    }
+
+    async fn renew(
+        self: Arc<Self>,
+        account: Account,
+        want: Want,
+        server: Arc<Found>,
+    ) -> Result<Token, Lack> {
+        let want = &want;
         let _turn = self.logins.store.turn(&account).await?;
         // Somebody else, in this process or another one, may have renewed it meanwhile.
         let grants = self.logins.store.grants(&account).await?;

@@ -43,7 +43,7 @@ pub(crate) struct Account(String);
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file cannot be read or made.
-    #[error("cannot open `{}`: {source}", path.display())]
+    #[error("cannot open `{}`", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -65,7 +65,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// What stands in it is broken, or the disk is.
-    #[error("`{}` cannot be used: {source}", path.display())]
+    #[error("`{}` cannot be used", path.display())]
     Broken {
         /// The file.
         path: PathBuf,
