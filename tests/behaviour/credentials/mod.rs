@@ -349,9 +349,7 @@ async fn a_secret_in_a_file_takes_effect_when_the_file_changes() {
     std::fs::write(&file, "new-key\n").unwrap();
     gateway.logs("reloaded").await;
     call_soon(&anna, "b__a").await;
-    let last = backend.seen().into_iter();
-    let last = last
-        .filter(|seen| seen.message["method"] == "tools/call")
-        .next_back();
+    let mut seen = backend.seen().into_iter();
+    let last = seen.rfind(|seen| seen.message["method"] == "tools/call");
     assert_eq!(last.unwrap().headers["x-key"], "new-key");
 }

@@ -196,9 +196,9 @@ async fn a_backend_is_asked_to_say_when_followed_tasks_come_further_and_not_for_
 
 /// The listen to tasks that the backend saw.
 fn seen_listen(workshop: &Workshop) -> Seen {
-    let seen = workshop.backend.seen().into_iter();
+    let mut seen = workshop.backend.seen().into_iter();
     let of_tasks = |seen: &Seen| seen.message["params"]["notifications"]["taskIds"].is_array();
-    seen.filter(of_tasks).next_back().unwrap()
+    seen.rfind(of_tasks).unwrap()
 }
 
 fn listen_id(seen: &Seen) -> Value {
