@@ -45,7 +45,9 @@ async fn listing_promises_that_apps_can_be_shown() {
     let listing = tokio::spawn(async move { backend.listing().await });
     let sent = fixture.next().await;
     assert_eq!(sent.outgoing.method, Method::ToolsList);
-    assert!(crate::capabilities::include_apps(&sent.outgoing.capabilities));
+    assert!(crate::capabilities::include_apps(
+        &sent.outgoing.capabilities
+    ));
     sent.complete(json!({"tools": []}));
     listing.await.unwrap().unwrap();
 }
