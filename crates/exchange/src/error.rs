@@ -156,6 +156,13 @@ impl Error {
         self
     }
 
+    /// The same error, of another kind: text, cause and fault stay.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// The same error with another fault.
     #[must_use]
     pub fn with_fault(mut self, fault: Fault) -> Self {

@@ -167,9 +167,7 @@ impl Link {
             if matches!(error.kind(), ErrorKind::Overloaded { .. }) {
                 return error;
             }
-            Error::new(ErrorKind::SessionUnknown, error.message().to_owned())
-                .with_fault(error.fault())
-                .caused_by(error)
+            error.with_kind(ErrorKind::SessionUnknown)
         })
     }
 

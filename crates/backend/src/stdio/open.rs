@@ -63,6 +63,10 @@ pub(crate) async fn open(
     opened.map_err(|error| match error.kind() {
         // It did not end, so its end does not carry its last words.
         ErrorKind::TimedOut(_) => error.caused_by(StdioError::Unready(log.last_words())),
+        // A greeting that was never read is no session that ended.
+        ErrorKind::SessionUnknown => {
+            error.with_kind(ErrorKind::BackendUnavailable(backend.clone()))
+        }
         _ => error,
     })
 }

@@ -243,8 +243,7 @@ impl Incoming {
         self.stop.cancel();
         let failure = failure.at(&self.backend);
         for request in unwritten {
-            let error = Error::new(ErrorKind::SessionUnknown, failure.message().to_owned());
-            let error = error.with_fault(failure.fault());
+            let error = failure.clone().with_kind(ErrorKind::SessionUnknown);
             let event = PipeEvent::Undelivered { request, error };
             self.farewell.push_back(Ok(event));
         }
