@@ -1,7 +1,7 @@
 //! What we show to backends.
 //!
 //! [`Credentials`] belong to one backend. For each *holder*, the operator or one caller, they have a [`Pass`], which says what
-//! to show with a request and what to do when it is refused. Tokens come from a [`source`], are fetched once however many
+//! to show with a request and what to do when it is refused. Tokens come from a source, are fetched once however many
 //! requests wait for them, and are renewed before they end. What a caller shows to the gateway goes nowhere but to the
 //! authorization server that exchanges it. Knows nothing of what a request asks for.
 
